@@ -1,0 +1,10 @@
+//! skeleton
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod limits;
+pub mod log;
+pub mod server;
+pub mod socket;
+pub mod target;
+pub mod tls;
