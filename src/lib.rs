@@ -8,3 +8,4 @@ pub mod server;
 pub mod socket;
 pub mod target;
 pub mod tls;
+pub mod websocket;
