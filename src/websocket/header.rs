@@ -123,7 +123,7 @@ fn parse_length(short: u8, bytes: &[u8]) -> Result<Option<(u64, &[u8])>, Protoco
     if length > i64::MAX as u64 {
         return Err(ProtocolError::Length);
     }
-    let fits_shorter = if short == 126 { length < 126 } else { length <= u64::from(u16::MAX) };
+    let fits_shorter = if short == 126 { length < 126 } else { length < 0x1_0000 };
     if fits_shorter { Err(ProtocolError::LengthNotMinimal) } else { Ok(Some((length, rest))) }
 }
 

@@ -1,0 +1,237 @@
+//! The only loop that moves bytes: it feeds a [`Tunnel`] and obeys it.
+//!
+//! Promise: one task a session, which sleeps only when each direction waits for something that will wake it; one read, one
+//! write; no buffer of a session's own. The thread's scratch buffer is borrowed inside a poll and returned before it ends,
+//! so an idle session costs its sockets and its [`Tunnel`].
+//!
+//! Cancel-safe: dropping the future closes both sockets; polling it again after a lost wake-up changes nothing.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep_until};
+
+use super::end::End;
+use super::traffic::Traffic;
+use super::tunnel::Tunnel;
+use crate::websocket::close::CloseCode;
+use crate::websocket::encoder::HEADROOM;
+
+/// The most that one read takes. Larger reads save a little on a fast machine, and delay the first byte of a frame on
+/// a slow network, as browsers deliver only whole frames.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Reads in each direction before other sessions of the thread get their turn.
+const TURNS: u32 = 16;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; HEADROOM + READ_BYTES].into());
+}
+
+/// Relays between a client, whose 101 has been sent, and its target, until the end of both. `early` are bytes that the
+/// client sent behind its request; `stop` resolves when the daemon stops.
+pub async fn drive<C, T, S>(client: C, target: T, early: Bytes, tunnel: Tunnel, stop: S, traffic: bool) -> End
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: Future<Output = CloseCode>,
+{
+    let mut stop = std::pin::pin!(stop);
+    let mut stopped = false;
+    let mut relay =
+        Relay { client, target, tunnel, early, client_unflushed: false, timer: None, traffic: Traffic::begin(traffic) };
+    let end = std::future::poll_fn(|cx| {
+        if !stopped && let Poll::Ready(code) = stop.as_mut().poll(cx) {
+            stopped = true;
+            relay.tunnel.stop(now(), code);
+        }
+        relay.poll(cx)
+    })
+    .await;
+    // The alert that ends TLS, if it can go at once; a socket without TLS just gets its FIN a moment earlier.
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut relay.client).poll_shutdown(cx).is_ready())).await;
+    end
+}
+
+/// Tokio's clock, so that tests can stop it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+struct Relay<C, T> {
+    client: C,
+    target: T,
+    tunnel: Tunnel,
+    early: Bytes,
+    /// Something was written to the client that TLS may still hold back.
+    client_unflushed: bool,
+    /// Set to the deadline or earlier. It is not moved with each message: when it fires, the tunnel says how far off the
+    /// deadline has moved since.
+    timer: Option<Pin<Box<Sleep>>>,
+    traffic: Traffic,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay<C, T> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let now = now();
+            for _ in 0..TURNS {
+                // To the client first: what goes there includes the answers to what came from it.
+                let down = self.poll_down(cx, now, scratch).is_ready();
+                let up = self.poll_up(cx, now, scratch).is_ready();
+                if let Some(end) = self.tunnel.end() {
+                    return Poll::Ready(end.clone());
+                }
+                if !down && !up && self.poll_timer(cx, now).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    /// One step from the target to the client. Ready: it was made, and the next may follow.
+    fn poll_down(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut [u8]) -> Poll<()> {
+        while !self.tunnel.to_client().is_empty() {
+            let waiting = self.tunnel.to_client();
+            match ready!(Pin::new(&mut self.client).poll_write(cx, waiting)) {
+                Ok(count) if count > 0 => {
+                    self.traffic.sent_to_client(count == waiting.len());
+                    self.client_unflushed = true;
+                    self.tunnel.sent_to_client(now, count);
+                }
+                _ => self.tunnel.handle_client_unwritable(now),
+            }
+        }
+        if self.client_unflushed {
+            if ready!(Pin::new(&mut self.client).poll_flush(cx)).is_err() {
+                self.tunnel.handle_client_unwritable(now);
+            }
+            self.client_unflushed = false;
+        }
+        if self.tunnel.wants_client_shut() {
+            // An error says that it is shut already.
+            let _ = ready!(Pin::new(&mut self.client).poll_shutdown(cx));
+            self.tunnel.client_shut();
+        }
+        if !self.tunnel.wants_target() {
+            return Poll::Pending;
+        }
+        let mut buffer = ReadBuf::new(&mut scratch[HEADROOM..]);
+        let outcome = ready!(Pin::new(&mut self.target).poll_read(cx, &mut buffer));
+        let count = buffer.filled().len();
+        match outcome {
+            Ok(()) if count > 0 => {
+                self.traffic.received_from_target();
+                let frame = self.tunnel.handle_target(now, scratch, HEADROOM..HEADROOM + count);
+                self.write_to_client(cx, now, &scratch[frame], count);
+            }
+            Ok(()) => self.tunnel.handle_target_eof(now),
+            Err(_) => self.tunnel.handle_target_lost(now),
+        }
+        Poll::Ready(())
+    }
+
+    /// One step from the client to the target. Ready: it was made, and the next may follow.
+    fn poll_up(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut [u8]) -> Poll<()> {
+        while !self.tunnel.to_target().is_empty() {
+            let waiting = self.tunnel.to_target();
+            match ready!(Pin::new(&mut self.target).poll_write(cx, waiting)) {
+                Ok(count) if count > 0 => {
+                    self.traffic.sent_to_target(count == waiting.len());
+                    self.tunnel.sent_to_target(now, count);
+                }
+                _ => self.tunnel.handle_target_unwritable(now),
+            }
+        }
+        if self.tunnel.wants_target_shut() {
+            // An error says that it is shut already.
+            let _ = ready!(Pin::new(&mut self.target).poll_shutdown(cx));
+            self.tunnel.target_shut();
+            return Poll::Ready(());
+        }
+        if !self.tunnel.wants_client() {
+            return Poll::Pending;
+        }
+        let input = if self.early.is_empty() {
+            let mut buffer = ReadBuf::new(&mut scratch[..READ_BYTES]);
+            let outcome = ready!(Pin::new(&mut self.client).poll_read(cx, &mut buffer));
+            match (outcome, buffer.filled().len()) {
+                (Err(_), _) => {
+                    self.tunnel.handle_client_lost(now);
+                    return Poll::Ready(());
+                }
+                (Ok(()), 0) => {
+                    self.tunnel.handle_client_eof(now);
+                    return Poll::Ready(());
+                }
+                (Ok(()), count) => &mut scratch[..count],
+            }
+        } else {
+            let early = self.early.split_to(self.early.len().min(READ_BYTES));
+            scratch[..early.len()].copy_from_slice(&early);
+            &mut scratch[..early.len()]
+        };
+        self.traffic.received_from_client();
+        let payload = self.tunnel.handle_client(now, input);
+        self.write_to_target(cx, now, &input[payload]);
+        Poll::Ready(())
+    }
+
+    /// Hands a fresh frame to the client's socket, and what it does not take to the tunnel.
+    fn write_to_client(&mut self, cx: &mut Context<'_>, now: Instant, frame: &[u8], payload: usize) {
+        let outcome = Pin::new(&mut self.client).poll_write(cx, frame);
+        let taken = match outcome {
+            Poll::Ready(Ok(count)) => count,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        self.client_unflushed = true;
+        self.traffic.sent_to_client(taken == frame.len());
+        self.tunnel.keep_for_client(&frame[taken..], payload);
+        if let Poll::Ready(Err(_) | Ok(0)) = outcome {
+            self.tunnel.handle_client_unwritable(now);
+        }
+    }
+
+    /// Hands fresh payload to the target's socket, and what it does not take to the tunnel.
+    fn write_to_target(&mut self, cx: &mut Context<'_>, now: Instant, payload: &[u8]) {
+        if payload.is_empty() {
+            return;
+        }
+        let outcome = Pin::new(&mut self.target).poll_write(cx, payload);
+        let taken = match outcome {
+            Poll::Ready(Ok(count)) => count,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        self.traffic.sent_to_target(taken == payload.len());
+        self.tunnel.keep_for_target(&payload[taken..]);
+        if let Poll::Ready(Err(_) | Ok(0)) = outcome {
+            self.tunnel.handle_target_unwritable(now);
+        }
+    }
+
+    /// Ready: time has passed for the tunnel, which may have changed its mind.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let Some(deadline) = self.tunnel.deadline() else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        if deadline <= now {
+            self.tunnel.tick(now);
+            return Poll::Ready(());
+        }
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline || timer.is_elapsed() {
+            timer.as_mut().reset(deadline);
+        }
+        // A timer that fires early only leads back here, with a later `now`.
+        timer.as_mut().poll(cx)
+    }
+}

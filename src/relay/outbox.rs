@@ -1,0 +1,48 @@
+//! Bytes that a side was to get and could not take yet.
+//!
+//! Promise: it owns memory only while something waits. Its bound is its owner's: a side whose outbox is not empty stops
+//! the reading of its source, so there is never more in it than one read became.
+
+/// The rest of a short write.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    /// How many of `bytes` have gone since.
+    sent: usize,
+    /// How many bytes at the end of `bytes` are payload, as opposed to a frame's header.
+    payload: usize,
+}
+
+impl Outbox {
+    /// Keeps `bytes`, whose last `payload` bytes are payload and whatever is before them is framing.
+    pub(super) fn keep(&mut self, bytes: &[u8], payload: usize) {
+        debug_assert!(self.is_empty(), "a side with a full outbox gets no more");
+        if !bytes.is_empty() {
+            self.bytes = bytes.to_vec();
+            self.payload = payload.min(bytes.len());
+        }
+    }
+
+    /// The next `count` bytes have gone.
+    pub(super) fn sent(&mut self, count: usize) {
+        self.sent += count;
+        debug_assert!(self.sent <= self.bytes.len(), "no more goes than waits");
+        if self.sent >= self.bytes.len() {
+            *self = Self::default();
+        }
+    }
+
+    /// What waits.
+    pub(super) fn waiting(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Bytes of payload among those that wait.
+    pub(super) fn payload_waiting(&self) -> u64 {
+        self.waiting().len().min(self.payload) as u64
+    }
+}

@@ -1,0 +1,490 @@
+//! A session's rules, from the 101 to its end: bytes and time go in, bytes, wishes and a deadline come out.
+//!
+//! The shape is quinn-proto's: `handle_*` takes what happened, and afterwards the driver asks what to do: write
+//! [`to_client`](Tunnel::to_client) and [`to_target`](Tunnel::to_target), read where [`wants_client`](Tunnel::wants_client)
+//! and [`wants_target`](Tunnel::wants_target) say so, shut down where asked, call [`tick`](Tunnel::tick) at the
+//! [`deadline`](Tunnel::deadline), until there is an [`end`](Tunnel::end).
+//!
+//! Invariants, each a property test in `tests/relay_properties.rs`:
+//!
+//! 1. Every byte accepted from a side is delivered in order, or the [`End`] says how many were not.
+//! 2. At most one read's worth of bytes waits for a side; while it does, nothing more is read from the other.
+//! 3. Target EOF: all of it goes to the client, then Close 1000; the client's bytes flow until its Close, bounded in time.
+//! 4. Client Close: all of it goes to the target, whose write side is then shut; the target's remaining bytes still reach
+//!    the client, bounded in time; then the Close is answered.
+//! 5. The client's connection ends without a Close: as 4.
+//! 6. A reset is an ending, not an error: what can still be delivered is.
+//! 7. A ping is answered before anything read later, and no flood of them can grow memory.
+//! 8. A protocol error sends exactly one Close with its code, and nothing is interpreted after it.
+//! 9. Time passes only by [`tick`](Tunnel::tick) and the `now` of the handlers.
+//! 10. [`stop`](Tunnel::stop) sends Close once, then as 3.
+//! 11. After [`end`](Tunnel::end) is there, nothing changes.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::end::{Cause, Delivery, End};
+use super::liveness::{Due, Liveness};
+use super::outbox::Outbox;
+use crate::websocket::close::CloseCode;
+use crate::websocket::decoder::{ControlPayload, DataKind, Decoder, Event};
+use crate::websocket::encoder;
+use crate::websocket::error::ProtocolError;
+
+/// Pongs that wait for a client that does not read them are kept up to this many bytes; of those beyond, only the
+/// latest, as RFC 6455 section 5.5.3 allows.
+const CONTROL_BYTES_MAX: usize = 2048;
+
+/// After a protocol error the rest of the client's bytes is thrown away for at most this long, so that the Close frame
+/// is not torn up by the reset that closing a socket with unread bytes sends.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
+/// A session whose time is up may still hand its last frames to the socket for this long.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
+
+/// What a tunnel is told about its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Interval of pings; None: none are sent.
+    pub heartbeat: Option<Duration>,
+    /// How long no payload may move; None: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long the end may take once it has begun.
+    pub close_timeout: Duration,
+}
+
+/// A session after its 101.
+#[derive(Debug)]
+pub struct Tunnel {
+    settings: Settings,
+    decoder: Decoder,
+    client: Client,
+    target: Target,
+    /// Frames of the target's bytes that the client has not taken.
+    to_client: Outbox,
+    to_client_count: Delivery,
+    /// Payload that the target has not taken.
+    to_target: Outbox,
+    to_target_count: Delivery,
+    /// Pongs, pings and the Close: sent when `to_client` is empty, which is always between two frames.
+    control: Vec<u8>,
+    control_sent: usize,
+    /// The latest ping that found `control` full.
+    unanswered: Option<Box<ControlPayload>>,
+    close: CloseFrame,
+    liveness: Liveness,
+    /// Why the session is ending, from then on.
+    cause: Option<Cause>,
+    /// When it must have ended.
+    ending_until: Option<Instant>,
+    last_words: bool,
+    end: Option<End>,
+}
+
+#[derive(Debug)]
+struct Client {
+    input: ClientInput,
+    output: Output,
+}
+
+#[derive(Debug)]
+struct Target {
+    input: TargetInput,
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientInput {
+    Open,
+    /// After a Close frame: nothing follows.
+    Closed,
+    /// After a protocol error: read and thrown away.
+    Discarded,
+    /// EOF, or lost.
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TargetInput {
+    Open,
+    /// EOF, or lost, or read no more because the session ends otherwise.
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    Open,
+    Shut,
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CloseFrame {
+    NotYet,
+    Queued,
+    Sent,
+}
+
+/// What came in.
+impl Tunnel {
+    /// A session whose 101 has been sent.
+    pub fn new(now: Instant, settings: Settings) -> Self {
+        Self {
+            decoder: Decoder::default(),
+            client: Client { input: ClientInput::Open, output: Output::Open },
+            target: Target { input: TargetInput::Open, output: Output::Open },
+            to_client: Outbox::default(),
+            to_client_count: Delivery::default(),
+            to_target: Outbox::default(),
+            to_target_count: Delivery::default(),
+            control: Vec::new(),
+            control_sent: 0,
+            unanswered: None,
+            close: CloseFrame::NotYet,
+            liveness: Liveness::new(now, settings.heartbeat, settings.idle_timeout),
+            cause: None,
+            ending_until: None,
+            last_words: false,
+            end: None,
+            settings,
+        }
+    }
+
+    /// Bytes from the client. Returns where in `input` the payload for the target now lies, unmasked and in one piece;
+    /// what of it the target did not take at once is to be given to [`keep_for_target`](Self::keep_for_target).
+    pub fn handle_client(&mut self, now: Instant, input: &mut [u8]) -> Range<usize> {
+        self.liveness.sign_of_life(now);
+        let mut payload = 0..0;
+        if self.client.input == ClientInput::Open {
+            payload = self.read_frames(now, input);
+        }
+        if !payload.is_empty() {
+            self.liveness.payload(now);
+            self.to_target_count.accepted += payload.len() as u64;
+            if self.target.output != Output::Open {
+                self.to_target_count.lost += payload.len() as u64;
+                payload = 0..0;
+            }
+        }
+        self.settle();
+        payload
+    }
+
+    /// The client sends no more: EOF.
+    pub fn handle_client_eof(&mut self, now: Instant) {
+        self.begin_ending(now, Cause::ClientGone);
+        self.client.input = ClientInput::Ended;
+        self.settle();
+    }
+
+    /// Reading from the client failed.
+    pub fn handle_client_lost(&mut self, now: Instant) {
+        self.client.input = ClientInput::Ended;
+        self.handle_client_unwritable(now);
+    }
+
+    /// Writing to the client failed. It may still have sent something that is worth delivering.
+    pub fn handle_client_unwritable(&mut self, now: Instant) {
+        self.begin_ending(now, Cause::ClientLost);
+        self.client.output = Output::Lost;
+        self.target.input = TargetInput::Ended; // there is nobody to read for
+        self.to_client_count.lost += self.to_client.payload_waiting();
+        self.to_client = Outbox::default();
+        self.drop_control();
+        self.settle();
+    }
+
+    /// Bytes from the target, at `payload` in `buffer`, with at least [`encoder::HEADROOM`] bytes before them. Returns
+    /// where the frame lies that carries them; what of it the client did not take at once is to be given to
+    /// [`keep_for_client`](Self::keep_for_client).
+    pub fn handle_target(&mut self, now: Instant, buffer: &mut [u8], payload: Range<usize>) -> Range<usize> {
+        self.liveness.payload(now);
+        self.to_client_count.accepted += payload.len() as u64;
+        encoder::binary_frame(buffer, payload)
+    }
+
+    /// The target sends no more: EOF.
+    pub fn handle_target_eof(&mut self, now: Instant) {
+        self.begin_ending(now, Cause::TargetClosed);
+        self.target.input = TargetInput::Ended;
+        self.settle();
+    }
+
+    /// Reading from the target failed.
+    pub fn handle_target_lost(&mut self, now: Instant) {
+        self.target.input = TargetInput::Ended;
+        self.handle_target_unwritable(now);
+    }
+
+    /// Writing to the target failed. It may still have sent something that is worth delivering.
+    pub fn handle_target_unwritable(&mut self, now: Instant) {
+        self.begin_ending(now, Cause::TargetLost);
+        self.target.output = Output::Lost;
+        self.to_target_count.lost += self.to_target.payload_waiting();
+        self.to_target = Outbox::default();
+        self.settle();
+    }
+
+    /// The daemon stops: the session ends with this code.
+    pub fn stop(&mut self, now: Instant, code: CloseCode) {
+        self.begin_ending(now, Cause::Stopped(code));
+        self.target.input = TargetInput::Ended;
+        self.settle();
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        if self.cause.is_some() {
+            if self.ending_until.is_some_and(|until| until <= now) {
+                self.time_is_up(now);
+            }
+            return;
+        }
+        match self.liveness.due(now) {
+            None => return,
+            Some(Due::Ping) => {
+                if self.control.is_empty() {
+                    encoder::ping(&mut self.control);
+                }
+            }
+            Some(Due::Silent) => {
+                self.begin_ending(now, Cause::ClientSilent);
+                // Only a miracle would deliver anything more: hand over what there is, and go.
+                self.client.input = ClientInput::Ended;
+                self.target.input = TargetInput::Ended;
+                self.ending_until = Some(now + LAST_WORDS_TIME);
+            }
+            Some(Due::Idle) => {
+                self.begin_ending(now, Cause::Idle);
+                self.target.input = TargetInput::Ended;
+            }
+        }
+        self.settle();
+    }
+}
+
+/// What came of it.
+impl Tunnel {
+    /// The client took only part of a frame that [`handle_target`](Self::handle_target) returned: `rest` is the rest, and
+    /// `payload` how many bytes of payload the frame carries.
+    pub fn keep_for_client(&mut self, rest: &[u8], payload: usize) {
+        self.to_client.keep(rest, payload);
+    }
+
+    /// The target took only part of the payload that [`handle_client`](Self::handle_client) returned.
+    pub fn keep_for_target(&mut self, rest: &[u8]) {
+        self.to_target.keep(rest, rest.len());
+    }
+
+    /// What the client is to get now. While it is not empty, nothing is read from the target.
+    pub fn to_client(&self) -> &[u8] {
+        if self.to_client.is_empty() { &self.control[self.control_sent..] } else { self.to_client.waiting() }
+    }
+
+    /// The client took so many bytes of [`to_client`](Self::to_client).
+    pub fn sent_to_client(&mut self, now: Instant, count: usize) {
+        if self.to_client.is_empty() {
+            self.control_sent += count;
+            if self.control_sent >= self.control.len() {
+                self.drop_control_sent();
+            }
+        } else {
+            self.liveness.sign_of_life(now);
+            self.to_client.sent(count);
+        }
+        if self.target.input == TargetInput::Ended {
+            self.extend_ending(now); // what remains is finite, and moves
+        }
+        self.settle();
+    }
+
+    /// What the target is to get now. While it is not empty, nothing is read from the client.
+    pub fn to_target(&self) -> &[u8] {
+        self.to_target.waiting()
+    }
+
+    /// The target took so many bytes of [`to_target`](Self::to_target).
+    pub fn sent_to_target(&mut self, now: Instant, count: usize) {
+        self.to_target.sent(count);
+        if self.client.input != ClientInput::Open {
+            self.extend_ending(now);
+        }
+        self.settle();
+    }
+
+    /// Whether to read from the client.
+    pub fn wants_client(&self) -> bool {
+        self.end.is_none()
+            && self.to_target.is_empty()
+            && matches!(self.client.input, ClientInput::Open | ClientInput::Discarded)
+    }
+
+    /// Whether to read from the target.
+    pub fn wants_target(&self) -> bool {
+        self.end.is_none() && self.target.input == TargetInput::Open && self.to_client().is_empty()
+    }
+
+    /// Whether to shut down the connection to the client for writing: behind the Close that answers a broken protocol.
+    pub fn wants_client_shut(&self) -> bool {
+        self.client.output == Output::Open
+            && self.close == CloseFrame::Sent
+            && self.client.input == ClientInput::Discarded
+    }
+
+    /// It was done.
+    pub fn client_shut(&mut self) {
+        self.client.output = Output::Shut;
+        self.settle();
+    }
+
+    /// Whether to shut down the connection to the target for writing: the client sends no more, and the target has it all.
+    pub fn wants_target_shut(&self) -> bool {
+        self.target.output == Output::Open && self.client.input != ClientInput::Open && self.to_target.is_empty()
+    }
+
+    /// It was done.
+    pub fn target_shut(&mut self) {
+        self.target.output = Output::Shut;
+        self.settle();
+    }
+
+    /// When to call [`tick`](Self::tick), unless something happens before. It may move, but only later calls ask again:
+    /// a driver may keep an earlier timer and ask when it fires.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.cause.is_some() { self.ending_until } else { self.liveness.deadline() }
+    }
+
+    /// How it ended, once it has.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+}
+
+impl Tunnel {
+    /// Decodes `input` and draws the payloads in it together.
+    fn read_frames(&mut self, now: Instant, input: &mut [u8]) -> Range<usize> {
+        let mut position = 0;
+        let mut all = 0..0;
+        loop {
+            match self.decoder.next(input, &mut position) {
+                Ok(None) => break,
+                Ok(Some(Event::Data { kind: DataKind::Text, .. })) => {
+                    self.refuse(now, ProtocolError::Text);
+                    break;
+                }
+                Ok(Some(Event::Data { kind: DataKind::Binary, payload, .. })) => {
+                    if all.is_empty() {
+                        all = payload;
+                    } else {
+                        let end = all.end + payload.len();
+                        input.copy_within(payload, all.end);
+                        all.end = end;
+                    }
+                }
+                Ok(Some(Event::Ping(payload))) => self.answer_ping(payload),
+                Ok(Some(Event::Pong(_))) => {} // a sign of life like every byte
+                Ok(Some(Event::Close(close))) => {
+                    self.begin_ending(now, Cause::ClientClosed(close));
+                    self.client.input = ClientInput::Closed;
+                    break;
+                }
+                Err(error) => {
+                    self.refuse(now, error);
+                    break;
+                }
+            }
+        }
+        all
+    }
+
+    /// The client broke a rule: one Close, and nothing it says counts any more.
+    fn refuse(&mut self, now: Instant, error: ProtocolError) {
+        self.begin_ending(now, Cause::Protocol(error));
+        self.client.input = ClientInput::Discarded;
+        self.target.input = TargetInput::Ended;
+        self.ending_until = Some(now + DISCARD_TIME.min(self.settings.close_timeout));
+    }
+
+    fn answer_ping(&mut self, payload: ControlPayload) {
+        if self.close != CloseFrame::NotYet || self.client.output != Output::Open {
+            return; // RFC 6455 section 5.5.2: unless a Close was already received, or, as here, nothing may follow ours
+        }
+        if self.control.len() < CONTROL_BYTES_MAX {
+            encoder::pong(&mut self.control, payload.as_slice());
+        } else {
+            self.unanswered = Some(Box::new(payload));
+        }
+    }
+
+    /// All of `control` is sent: whatever waited for the room takes it.
+    fn drop_control_sent(&mut self) {
+        self.control = Vec::new();
+        self.control_sent = 0;
+        if self.close == CloseFrame::Queued {
+            self.close = CloseFrame::Sent;
+        } else if let Some(payload) = self.unanswered.take() {
+            encoder::pong(&mut self.control, payload.as_slice());
+        }
+    }
+
+    fn drop_control(&mut self) {
+        self.control = Vec::new();
+        self.control_sent = 0;
+        self.unanswered = None;
+    }
+
+    /// The first cause is the one that counts.
+    fn begin_ending(&mut self, now: Instant, cause: Cause) {
+        if self.cause.is_none() {
+            self.cause = Some(cause);
+            self.ending_until = Some(now + self.settings.close_timeout);
+        }
+    }
+
+    fn extend_ending(&mut self, now: Instant) {
+        if !self.last_words && self.client.input != ClientInput::Discarded {
+            self.ending_until = self.ending_until.map(|until| until.max(now + self.settings.close_timeout));
+        }
+    }
+
+    /// The end took too long. A client whose Close is not answered yet still gets the answer if its socket has room.
+    fn time_is_up(&mut self, now: Instant) {
+        if self.last_words || self.close != CloseFrame::NotYet || self.client.output != Output::Open {
+            self.finish();
+            return;
+        }
+        self.last_words = true;
+        self.client.input = ClientInput::Ended;
+        self.target.input = TargetInput::Ended;
+        self.ending_until = Some(now + LAST_WORDS_TIME);
+        self.settle();
+    }
+
+    /// Queues the Close when it is time for it, and sees whether all is done.
+    fn settle(&mut self) {
+        let Some(cause) = &self.cause else { return };
+        let target_done = self.target.input == TargetInput::Ended;
+        if target_done && self.close == CloseFrame::NotYet && self.client.output == Output::Open {
+            if let Some(payload) = self.unanswered.take() {
+                encoder::pong(&mut self.control, payload.as_slice());
+            }
+            encoder::close(&mut self.control, cause.close().as_ref());
+            self.close = CloseFrame::Queued;
+        }
+        let client_has_all = self.client.output == Output::Lost || self.close == CloseFrame::Sent;
+        let client_said_all = matches!(self.client.input, ClientInput::Closed | ClientInput::Ended);
+        let target_has_all = self.target.output != Output::Open;
+        if target_done && client_has_all && client_said_all && target_has_all {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        let Some(cause) = self.cause.clone() else { return };
+        if self.end.is_none() {
+            self.to_client_count.lost += self.to_client.payload_waiting();
+            self.to_target_count.lost += self.to_target.payload_waiting();
+            self.end = Some(End { cause, to_target: self.to_target_count, to_client: self.to_client_count });
+        }
+    }
+}
