@@ -20,6 +20,25 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
+/// A client's socket that no runtime knows yet: what the accepting thread hands to a worker.
+#[derive(Debug)]
+pub enum Accepted {
+    /// Non-blocking.
+    Tcp(std::net::TcpStream),
+    /// Non-blocking.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// Registers the socket with the runtime of the current thread.
+    pub fn register(self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Socket::Tcp),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Socket::Unix),
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

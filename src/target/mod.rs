@@ -1,4 +1,6 @@
-//! Where the bytes go: the address of a target, and the way to connect to it.
+//! Where the bytes go: the address of a target, and [`dial`](mod@dial) to connect to it.
+
+pub mod dial;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -63,6 +65,44 @@ impl fmt::Display for Target {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tcp(host: &str, port: u16) -> Target {
+        Target::Tcp { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn every_form_of_the_original_is_read() {
+        assert_eq!("host.name:5900".parse(), Ok(tcp("host.name", 5900)));
+        assert_eq!("[::1]:5900".parse(), Ok(tcp("::1", 5900)));
+        assert_eq!("::1:5900".parse(), Ok(tcp("::1", 5900)));
+        assert_eq!(":5900".parse(), Ok(tcp("localhost", 5900)));
+        assert_eq!("unix:/run/vnc.sock".parse(), Ok(Target::Unix("/run/vnc.sock".into())));
+    }
+
+    #[test]
+    fn what_is_no_target_says_what_one_is() {
+        for text in ["", "5900", "unix:"] {
+            assert_eq!(text.parse::<Target>(), Err(TargetError::Form(text.to_owned())));
+        }
+        for text in ["host:", "host:0", "host:65536", "host:vnc", "host:-1"] {
+            assert!(matches!(text.parse::<Target>(), Err(TargetError::Port { .. })), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read_back(text in "\\PC{0,30}") {
+            if let Ok(target) = text.parse::<Target>() {
+                prop_assert_eq!(target.to_string().parse::<Target>(), Ok(target));
+            }
         }
     }
 }

@@ -247,16 +247,17 @@ pub(crate) mod tests {
     }
 
     /// A frame as a client makes it, right or wrong.
+    #[expect(clippy::cast_possible_truncation, reason = "each arm fits")]
     pub(crate) fn client_frame(first: u8, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![first];
         match payload.len() {
             length @ 0..=125 => frame.push(0x80 | length as u8),
             length @ 126..=0xFFFF => {
-                frame.push(0x80 | 126);
+                frame.push(0x80 | 0x7E);
                 frame.extend((length as u16).to_be_bytes());
             }
             length => {
-                frame.push(0x80 | 127);
+                frame.push(0x80 | 0x7F);
                 frame.extend((length as u64).to_be_bytes());
             }
         }

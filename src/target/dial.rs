@@ -1,0 +1,152 @@
+//! Connecting to a target.
+//!
+//! Promise: every address of a name is tried, in the resolver's order, and the whole takes no longer than asked. The
+//! addresses share the time: one that swallows packets cannot use up the time of the next.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, UnixStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+
+use super::Target;
+use crate::socket::Socket;
+
+/// Why a target cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// An address refused, or could not be reached; the last one, when a name has several.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The name could not be looked up.
+    #[error("cannot resolve '{host}'")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// Nobody answered in time.
+    #[error("no answer from {0} in time")]
+    TimedOut(Target),
+    /// The socket's path led nowhere.
+    #[error("cannot connect to unix:{}", path.display())]
+    Unix {
+        /// The path.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Connects to `target` within `limit`.
+pub async fn dial(target: &Target, limit: Duration) -> Result<Socket, DialError> {
+    let deadline = Instant::now() + limit;
+    match target {
+        Target::Tcp { host, port } => dial_host(target, host, *port, deadline).await,
+        Target::Unix(path) => dial_path(target, path, deadline).await,
+    }
+}
+
+async fn dial_path(target: &Target, path: &Path, deadline: Instant) -> Result<Socket, DialError> {
+    match timeout_at(deadline, UnixStream::connect(path)).await {
+        Ok(Ok(stream)) => Ok(Socket::Unix(stream)),
+        Ok(Err(source)) => Err(DialError::Unix { path: path.to_owned(), source }),
+        Err(_) => Err(DialError::TimedOut(target.clone())),
+    }
+}
+
+async fn dial_host(target: &Target, host: &str, port: u16, deadline: Instant) -> Result<Socket, DialError> {
+    let timed_out = || DialError::TimedOut(target.clone());
+    let resolve = |source| DialError::Resolve { host: host.to_owned(), source };
+    let addresses: Vec<SocketAddr> =
+        timeout_at(deadline, lookup_host((host, port))).await.map_err(|_| timed_out())?.map_err(resolve)?.collect();
+    connect_any(target, &addresses, deadline)
+        .await
+        .unwrap_or_else(|| Err(resolve(io::Error::new(io::ErrorKind::NotFound, "no addresses"))))
+}
+
+/// The first of `addresses` that answers, or why the last one did not. None: there are none.
+async fn connect_any(
+    target: &Target,
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Option<Result<Socket, DialError>> {
+    let mut failure = None;
+    for (tried, &address) in addresses.iter().enumerate() {
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        failure = Some(match timeout_at(Instant::now() + share, connect(address)).await {
+            Ok(Ok(socket)) => return Some(Ok(socket)),
+            Ok(Err(source)) => Err(DialError::Connect { address, source }),
+            Err(_) => Err(DialError::TimedOut(target.clone())),
+        });
+    }
+    failure
+}
+
+async fn connect(address: SocketAddr) -> io::Result<Socket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Each read is passed on with one write: holding small ones back would only add to their way.
+    socket.set_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    Ok(Socket::Tcp(socket.connect(address).await?))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn the_next_address_of_a_name_is_tried_when_one_refuses() {
+        let refusing = TcpListener::bind("[::1]:0").await.unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let target = address.to_string().parse().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let socket = connect_any(&target, &[refusing, address], deadline).await.unwrap().unwrap();
+        let Socket::Tcp(stream) = socket else { unreachable!() };
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_leaves_time_for_the_next() {
+        // A listener whose backlog is full answers no more.
+        let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let silent = full.local_addr().unwrap().as_socket().unwrap();
+        let mut fillers = Vec::new();
+        while let Ok(filler) = std::net::TcpStream::connect_timeout(&silent, Duration::from_millis(100)) {
+            fillers.push(filler);
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target: Target = silent.to_string().parse().unwrap();
+        let deadline = || Instant::now() + Duration::from_millis(400);
+        let both = [silent, listener.local_addr().unwrap()];
+        assert!(connect_any(&target, &both, deadline()).await.unwrap().is_ok());
+        let alone = connect_any(&target, &[silent], deadline()).await.unwrap().unwrap_err();
+        assert!(matches!(alone, DialError::TimedOut(_)));
+    }
+
+    #[tokio::test]
+    async fn each_failure_says_what_failed() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let refused = dial(&free.to_string().parse().unwrap(), Duration::from_secs(5)).await.unwrap_err();
+        assert_eq!(refused.to_string(), format!("cannot connect to {free}"));
+        let missing = dial(&"unix:/nonexistent/socket".parse().unwrap(), Duration::from_secs(5)).await.unwrap_err();
+        assert_eq!(missing.to_string(), "cannot connect to unix:/nonexistent/socket");
+        let unknown = dial(&"no-such-host.invalid:1".parse().unwrap(), Duration::from_secs(5)).await.unwrap_err();
+        assert_eq!(unknown.to_string(), "cannot resolve 'no-such-host.invalid'");
+    }
+}
