@@ -1,2 +1,240 @@
-//! skeleton
+//! The daemon: listeners in front, workers behind, and a life between start and stop.
+//!
+//! Promise: all sockets of all routes are bound before anything is served; a reload changes all or nothing, and running
+//! sessions keep what they began with; a stop lets sessions end, for a bounded time. It knows no protocol.
+
+mod accept;
+pub mod admission;
+pub mod census;
 pub mod listener;
+mod reload;
+pub mod site;
+pub mod stop;
+pub mod worker;
+
+use std::future::pending;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::LocalSet;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use self::admission::Admission;
+use self::census::Census;
+use self::listener::{ListenAddress, ListenError, Listener};
+use self::reload::Routes;
+use self::site::{Site, SiteError};
+use self::stop::{Stop, Stopper};
+use self::worker::{Job, Threads, Workers};
+use crate::config::Route;
+use crate::socket::{Accepted, Peer};
+use crate::websocket::close::CloseCode;
+
+/// When the daemon ends by itself. The default: never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifetime {
+    /// After the first session that got its 101 has ended.
+    pub run_once: bool,
+    /// So long after the start it stops accepting, and ends with its last session.
+    pub timeout: Option<Duration>,
+    /// When for so long there was no connection.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Reads the routes anew; or says, a line each, what is wrong with them.
+pub type Reload = Box<dyn Fn() -> Result<Vec<Route>, Vec<String>>>;
+
+/// What is wrong when a daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// No threads, no event queue or no signal handlers.
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    /// A certificate or a web root.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+}
+
+/// Routes whose sockets are bound, and which nobody serves yet. Made before a daemon forks and before threads are there.
+#[derive(Debug, Default)]
+pub struct Server {
+    bound: Vec<Bound>,
+    /// A client that came as standard input.
+    connected: Option<(Accepted, Peer, Arc<Site>)>,
+    lifetime: Lifetime,
+    traffic: bool,
+}
+
+#[derive(Debug)]
+struct Bound {
+    site: Arc<Site>,
+    listeners: Vec<(ListenAddress, Listener)>,
+}
+
+impl Server {
+    /// Nothing to serve yet. `traffic`: show symbols of what moves on standard output.
+    pub fn new(lifetime: Lifetime, traffic: bool) -> Self {
+        Self { lifetime, traffic, ..Self::default() }
+    }
+
+    /// Binds the sockets of `route`.
+    pub fn bind(&mut self, route: &Route) -> Result<(), ServerError> {
+        let site = Arc::new(Site::open(route, self.traffic)?);
+        let mut listeners = Vec::new();
+        for address in &route.listen {
+            let bound = Listener::bind(address, site.limits.backlog)?;
+            listeners.extend(bound.into_iter().map(|listener| (address.clone(), listener)));
+        }
+        self.bound.push(Bound { site, listeners });
+        Ok(())
+    }
+
+    /// Serves `route` on standard input: one client, or a listening socket.
+    pub fn inherit(&mut self, route: &Route, socket: std::os::fd::OwnedFd) -> Result<(), ServerError> {
+        let site = Arc::new(Site::open(route, self.traffic)?);
+        match Listener::inherit(socket)? {
+            listener::Inherited::Connected(accepted, peer) => self.connected = Some((accepted, peer, site)),
+            listener::Inherited::Listening(listener) => {
+                let address = ListenAddress::Tcp { host: None, port: 0 }; // whatever it is: it is never bound again
+                self.bound.push(Bound { site, listeners: vec![(address, listener)] });
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves until it is told to stop, or its lifetime is over.
+    pub fn run(self, reload: Option<Reload>) -> Result<(), ServerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ServerError::Runtime)?;
+        let (stopper, stop) = Stop::pair();
+        let (workers, threads) = Workers::start(&stop).map_err(ServerError::Runtime)?;
+        let ended = LocalSet::new().block_on(&runtime, self.live(workers, &stopper, reload));
+        stopper.abort();
+        Threads::join(threads);
+        ended.map_err(ServerError::Runtime)
+    }
+
+    async fn live(self, workers: Workers, stopper: &Stopper, reload: Option<Reload>) -> io::Result<()> {
+        let census = Arc::new(Census::default());
+        let mut signals = Signals::install()?;
+        let mut routes = Routes::serve(self.bound, Rc::new(workers), Arc::clone(&census), self.traffic)?;
+        let only_one = self.connected.is_some();
+        if let Some((accepted, peer, site)) = self.connected {
+            let (admission, counted) = (Arc::new(Admission::default()), census.count());
+            routes.workers().assign(Job { accepted, peer, site, admission, permit: None, counted }).await;
+        }
+        let mut over = std::pin::pin!(lifetime_over(self.lifetime, only_one, &census));
+        let ending = loop {
+            tokio::select! {
+                ending = &mut over => break ending,
+                () = signals.stop() => break Ending::Stopped,
+                () = signals.reload() => match &reload {
+                    Some(reload) => routes.reload(reload),
+                    None => info!("SIGHUP: there is no file to read again; certificates are read when they change"),
+                },
+            }
+        };
+        let drain_timeout = routes.drain_timeout();
+        drop(routes); // no more accepting
+        if ending == Ending::AfterLast {
+            info!(connections = census.connections(), "the time is over: waiting for the last session to end");
+            tokio::select! {
+                () = census.empty() => {}
+                () = signals.stop() => {}
+            }
+        }
+        drain(&census, stopper, &mut signals, drain_timeout).await;
+        info!("stopped");
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The sessions may last as long as they like.
+    AfterLast,
+    /// The sessions are to end.
+    Stopped,
+}
+
+/// Resolves when the daemon is to end by itself.
+async fn lifetime_over(lifetime: Lifetime, only_one: bool, census: &Census) -> Ending {
+    let after = async |timeout: Option<Duration>| match timeout {
+        Some(timeout) => sleep(timeout).await,
+        None => pending().await,
+    };
+    let idle = async {
+        let Some(limit) = lifetime.idle_timeout else { return pending().await };
+        loop {
+            census.empty().await;
+            if timeout(limit, census.occupied()).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = census.first_session_ended(), if lifetime.run_once => {
+            info!("exiting due to --run-once");
+            Ending::Stopped
+        }
+        () = after(lifetime.timeout) => {
+            info!("listener exit due to --timeout");
+            Ending::AfterLast
+        }
+        () = idle => {
+            info!("listener exit due to --idle-timeout");
+            Ending::Stopped
+        }
+        () = census.empty(), if only_one => Ending::Stopped,
+    }
+}
+
+/// Ends the sessions, and waits for them as long as is allowed, or until somebody has lost patience.
+async fn drain(census: &Census, stopper: &Stopper, signals: &mut Signals, limit: Duration) {
+    let connections = census.connections();
+    if connections > 0 {
+        info!(connections, "stopping: the sessions get Close 1001");
+    }
+    stopper.drain(CloseCode::GOING_AWAY);
+    tokio::select! {
+        () = census.empty() => {}
+        () = sleep(limit) => {
+            warn!(connections = census.connections(), "sessions did not end in time and are cut");
+        }
+        () = signals.stop() => warn!(connections = census.connections(), "told to stop again: sessions are cut"),
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    async fn reload(&mut self) {
+        self.hangup.recv().await;
+    }
+}

@@ -1,0 +1,220 @@
+//! The story of a connection, from `accept` to its last word.
+//!
+//! Every step consumes what the step before produced. Bytes that were read past the request's head travel by value, so
+//! that early frames cannot be forgotten. Before the 101 there is one deadline; after it there is one way to end, a value,
+//! which is logged once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use tokio::io::{AsyncWriteExt as _, Result as IoResult};
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, info, warn};
+
+use crate::http::{Head, Incoming, next_upgrade, refuse};
+use crate::relay::drive::drive;
+use crate::relay::end::End;
+use crate::relay::tunnel::{Settings, Tunnel};
+use crate::server::site::Site;
+use crate::server::stop::Stop;
+use crate::server::worker::Job;
+use crate::session::SessionId;
+use crate::socket::{Peer, Socket};
+use crate::target::dial::{DialError, dial};
+use crate::tls::{AcceptError, Stream};
+use crate::websocket::close::{Close, CloseCode};
+use crate::websocket::encoder;
+use crate::websocket::handshake::{HandshakeError, Upgrade, VERSIONS};
+
+/// A session that has got its 101.
+struct Session {
+    id: SessionId,
+    client: Stream,
+    target: Socket,
+    /// What the client sent behind its request.
+    early: Bytes,
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(job: Job, stop: Stop) {
+    let Job { accepted, peer, site, admission, permit, counted } = job;
+    let socket = match accepted.register() {
+        Ok(socket) => socket,
+        Err(error) => return warn!(client = %peer, %error, "a connection could not be registered"),
+    };
+    let address_permit = peer.ip().zip(site.limits.connections_per_address).map(|(address, bound)| {
+        admission.admit_address(address, bound).ok_or(Refusal::TooManyFromAddress)
+    });
+    let (place, admitted) = address_permit.transpose().map_or_else(|refusal| (None, Err(refusal)), |place| (place, Ok(())));
+    // Boxed: a session should not carry the room that its handshake took.
+    let opened = tokio::select! {
+        opened = Box::pin(open(socket, peer, &site, admitted)) => opened,
+        _ = stop.clone().draining() => None,
+    };
+    if let Some(session) = opened {
+        relay(session, peer, &site, stop).await;
+        counted.session_ended();
+    }
+    drop((permit, place));
+}
+
+/// From the first byte to the 101. None: it did not come to that, and the client has been told.
+async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refusal>) -> Option<Session> {
+    let deadline = Instant::now() + site.limits.handshake_timeout;
+    let client = match timeout_at(deadline, site.tls.accept(socket)).await {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => return log_not_accepted(peer, site, &error),
+        Err(_) => return debug_none(peer, site, "no request in time"),
+    };
+    let head = Head { deadline, timeout: site.limits.handshake_timeout, bytes_max: site.limits.request_bytes_max };
+    let incoming = match next_upgrade(client, site.files.clone(), head).await {
+        Ok(incoming) => incoming,
+        Err(closed) => return debug_none(peer, site, &closed.to_string()),
+    };
+    let Incoming { request, stream: mut client, leftover } = incoming;
+    let id = SessionId::next();
+    let upgrade = match Upgrade::from_request(request.headers()) {
+        Ok(upgrade) => upgrade,
+        Err(error) => {
+            info!(session = %id, client = %peer, route = site.name, "refused: {error}");
+            answer_handshake_error(&mut client, &error).await;
+            return None;
+        }
+    };
+    let dialled = match admitted {
+        Ok(()) => dial(&site.target, site.limits.connect_timeout).await.map_err(Refusal::from),
+        Err(refusal) => Err(refusal),
+    };
+    let target = match dialled {
+        Ok(target) => target,
+        Err(refusal) => {
+            refusal.log(id, peer, site);
+            refusal.answer(&mut client, id, &request, &upgrade).await;
+            return None;
+        }
+    };
+    let answered = timeout_at(Instant::now() + site.limits.handshake_timeout, send(&mut client, &upgrade.answer())).await;
+    match answered {
+        Ok(Ok(())) => Some(Session { id, client, target, early: leftover }),
+        _ => debug_none(peer, site, "the client was gone before its 101"),
+    }
+}
+
+/// From the 101 to the end.
+async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
+    let Session { id, client, target, early } = session;
+    let started = Instant::now();
+    info!(session = %id, client = %peer, target = %site.target, route = site.name, tls = client.is_tls(), "session opened");
+    let settings = Settings {
+        heartbeat: site.heartbeat,
+        idle_timeout: site.limits.idle_timeout,
+        close_timeout: site.limits.close_timeout,
+    };
+    let tunnel = Tunnel::new(started.into_std(), settings);
+    let End { cause, to_target, to_client } = drive(client, target, early, tunnel, stop.draining(), site.traffic).await;
+    info!(
+        session = %id,
+        client = %peer,
+        target = %site.target,
+        route = site.name,
+        ended_by = %cause.party(),
+        bytes_in = to_target.accepted,
+        bytes_out = to_client.accepted,
+        bytes_in_lost = (to_target.lost > 0).then_some(to_target.lost),
+        bytes_out_lost = (to_client.lost > 0).then_some(to_client.lost),
+        duration = format_args!("{:.3}s", started.elapsed().as_secs_f64()),
+        "session ended: {cause}"
+    );
+}
+
+/// Why a client with a right handshake gets no session.
+#[derive(Debug)]
+enum Refusal {
+    Dial(DialError),
+    TooManyFromAddress,
+}
+
+impl From<DialError> for Refusal {
+    fn from(error: DialError) -> Self {
+        Self::Dial(error)
+    }
+}
+
+impl Refusal {
+    fn log(&self, id: SessionId, peer: Peer, site: &Site) {
+        match self {
+            Self::Dial(error) => {
+                let cause = std::error::Error::source(error).map(tracing::field::display);
+                warn!(session = %id, client = %peer, target = %site.target, route = site.name, cause, "refused: {error}");
+            }
+            Self::TooManyFromAddress => {
+                info!(session = %id, client = %peer, route = site.name, "refused: {}", self.reason());
+            }
+        }
+    }
+
+    /// What the client is told.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Dial(_) => "Failed to connect to downstream server",
+            Self::TooManyFromAddress => "Too many connections from your address",
+        }
+    }
+
+    fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Dial(_) => CloseCode::INTERNAL_ERROR,
+            Self::TooManyFromAddress => CloseCode::TRY_AGAIN_LATER,
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Dial(DialError::TimedOut(_)) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Dial(_) => StatusCode::BAD_GATEWAY,
+            Self::TooManyFromAddress => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// A browser, known by its Origin, shows the HTTP status of a failed upgrade to nobody, only a Close frame: it gets
+    /// the 101 and then the reason. Others get the status.
+    async fn answer(&self, client: &mut Stream, id: SessionId, request: &Request<()>, upgrade: &Upgrade) {
+        let reason = format!("{} (session {id})", self.reason());
+        if request.headers().contains_key(header::ORIGIN) {
+            let mut answer = upgrade.answer();
+            encoder::close(&mut answer, Some(&Close::new(self.close_code(), reason)));
+            if send(client, &answer).await.is_ok() {
+                crate::http::linger(client).await;
+            }
+        } else {
+            refuse(client, self.status(), &[], &reason).await;
+        }
+    }
+}
+
+async fn answer_handshake_error(client: &mut Stream, error: &HandshakeError) {
+    let versions = [(header::SEC_WEBSOCKET_VERSION, VERSIONS)];
+    let headers = if matches!(error, HandshakeError::Version(_)) { &versions[..] } else { &[] };
+    refuse(client, error.status(), headers, &error.to_string()).await;
+}
+
+async fn send(client: &mut Stream, bytes: &[u8]) -> IoResult<()> {
+    client.write_all(bytes).await?;
+    client.flush().await
+}
+
+/// Anybody can connect and say nothing, or nonsense, as often as they like: that is for those who look for it.
+fn debug_none<T>(peer: Peer, site: &Site, why: &str) -> Option<T> {
+    debug!(client = %peer, route = site.name, "connection closed: {why}");
+    None
+}
+
+fn log_not_accepted<T>(peer: Peer, site: &Site, error: &AcceptError) -> Option<T> {
+    let cause = std::error::Error::source(error).map(tracing::field::display);
+    debug!(client = %peer, route = site.name, cause, "connection closed: {error}");
+    None
+}
+
+/// How long an answer that nobody reads may take.
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(2);

@@ -1,0 +1,107 @@
+//! The accepting of one listener: wait, admit, accept, hand over. Nothing that a client can delay happens here.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+use super::admission::{Admission, Permit};
+use super::census::Census;
+use super::listener::Listener;
+use super::site::Site;
+use super::worker::{Job, Workers};
+
+/// The first and the longest pause after the kernel could not accept for want of something.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// What a listener's connections get: swapped by a reload.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    pub(super) site: Arc<Site>,
+    pub(super) admission: Arc<Admission>,
+}
+
+/// Accepts for ever.
+pub(super) async fn accept(
+    listener: AsyncFd<Listener>,
+    serving: Rc<RefCell<Serving>>,
+    workers: Rc<Workers>,
+    census: Arc<Census>,
+) {
+    let mut shortage = Shortage::default();
+    loop {
+        let Ok(mut ready) = listener.readable().await else { return }; // the runtime is shutting down
+        let permit = admit(&serving).await;
+        match ready.try_io(|listener| listener.get_ref().accept()) {
+            Ok(Ok((accepted, peer))) => {
+                shortage.over();
+                let Serving { site, admission } = serving.borrow().clone();
+                let counted = census.count();
+                workers.assign(Job { accepted, peer, site, admission, permit: Some(permit), counted }).await;
+            }
+            Ok(Err(error)) if is_shortage(&error) => {
+                drop(permit);
+                shortage.wait(listener.get_ref(), &error).await;
+            }
+            // The client was gone before it was accepted, or the like: accept(2) lists them, none concerns the next one.
+            Ok(Err(error)) => debug!(%error, "a connection could not be accepted"),
+            Err(_would_block) => {}
+        }
+    }
+}
+
+/// A place for the connection that waits. While there is none, it stays in the kernel's backlog, and more behind it.
+async fn admit(serving: &RefCell<Serving>) -> Permit {
+    let mut waited = false;
+    loop {
+        let Serving { site, admission } = serving.borrow().clone();
+        if let Some(permit) = admission.try_admit(site.limits.connections) {
+            if waited {
+                debug!(route = site.name, "there is room for connections again");
+            }
+            return permit;
+        }
+        if !waited {
+            waited = true;
+            let connections = site.limits.connections;
+            warn!(route = site.name, connections, "the route is full: clients wait; limits.connections raises the bound");
+        }
+        admission.freed().await;
+    }
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
+        || error.kind() == ErrorKind::OutOfMemory
+}
+
+/// A time in which the kernel cannot give us sockets: logged when it begins and when it is over, and not at each attempt.
+#[derive(Default)]
+struct Shortage {
+    /// The last pause; None: there is no shortage.
+    pause: Option<Duration>,
+}
+
+impl Shortage {
+    async fn wait(&mut self, listener: &Listener, error: &io::Error) {
+        let pause = self.pause.map_or(BACKOFF.0, |pause| (2 * pause).min(BACKOFF.1));
+        if self.pause.is_none() {
+            warn!(%error, "cannot accept on {listener}: clients wait; raise LimitNOFILE= or lower limits.connections");
+        }
+        self.pause = Some(pause);
+        sleep(pause).await;
+    }
+
+    fn over(&mut self) {
+        if self.pause.take().is_some() {
+            info!("accepting again");
+        }
+    }
+}

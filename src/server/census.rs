@@ -1,0 +1,70 @@
+//! How many connections there are and how many sessions there were, over all routes: what `--run-once`, `--idle-timeout`
+//! and the drain wait for.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// The counts, and a bell that rings when one of them changes.
+#[derive(Debug, Default)]
+pub struct Census {
+    counts: watch::Sender<Counts>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    connections: usize,
+    sessions_ended: usize,
+}
+
+/// A connection, counted until this is dropped.
+#[derive(Debug)]
+pub struct Counted {
+    census: Arc<Census>,
+}
+
+impl Census {
+    /// Counts a connection.
+    pub(super) fn count(self: &Arc<Self>) -> Counted {
+        self.counts.send_modify(|counts| counts.connections += 1);
+        Counted { census: Arc::clone(self) }
+    }
+
+    /// Connections that are there now.
+    pub(super) fn connections(&self) -> usize {
+        self.counts.borrow().connections
+    }
+
+    /// Resolves when no connection is there.
+    pub(super) async fn empty(&self) {
+        self.until(|counts| counts.connections == 0).await;
+    }
+
+    /// Resolves when some connection is there.
+    pub(super) async fn occupied(&self) {
+        self.until(|counts| counts.connections > 0).await;
+    }
+
+    /// Resolves when a session has ended.
+    pub(super) async fn first_session_ended(&self) {
+        self.until(|counts| counts.sessions_ended > 0).await;
+    }
+
+    async fn until(&self, condition: impl FnMut(&Counts) -> bool) {
+        // It fails only when the sender is gone, which is `self`.
+        let _ = self.counts.subscribe().wait_for(condition).await;
+    }
+}
+
+impl Counted {
+    /// The connection was a session that had got its 101, and has ended.
+    pub fn session_ended(&self) {
+        self.census.counts.send_modify(|counts| counts.sessions_ended += 1);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.census.counts.send_modify(|counts| counts.connections -= 1);
+    }
+}

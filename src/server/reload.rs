@@ -1,0 +1,161 @@
+//! The routes in service, and how they change while they are.
+//!
+//! A listener belongs to an address, not to a route: a reload gives it to whichever route now names that address, so that
+//! no client is refused while an address changes hands.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::task::{AbortHandle, spawn_local};
+use tracing::{error, info};
+
+use super::accept::{Serving, accept};
+use super::admission::Admission;
+use super::census::Census;
+use super::listener::{ListenAddress, Listener};
+use super::site::Site;
+use super::worker::Workers;
+use super::{Bound, Reload, ServerError};
+
+/// All routes in service.
+pub(super) struct Routes {
+    doors: Vec<Door>,
+    workers: Rc<Workers>,
+    census: Arc<Census>,
+    traffic: bool,
+}
+
+/// A listener that is being accepted from, until it is dropped.
+struct Door {
+    address: ListenAddress,
+    serving: Rc<RefCell<Serving>>,
+    task: AbortHandle,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Routes {
+    /// Begins to accept on everything that is bound.
+    pub(super) fn serve(
+        bound: Vec<Bound>,
+        workers: Rc<Workers>,
+        census: Arc<Census>,
+        traffic: bool,
+    ) -> io::Result<Self> {
+        let mut routes = Self { doors: Vec::new(), workers, census, traffic };
+        for Bound { site, listeners } in bound {
+            let serving = Serving { site, admission: Arc::default() };
+            for (address, listener) in listeners {
+                let door = routes.open(address, listener, serving.clone())?;
+                routes.doors.push(door);
+            }
+        }
+        Ok(routes)
+    }
+
+    pub(super) fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// The longest that any route allows its sessions for their end.
+    pub(super) fn drain_timeout(&self) -> Duration {
+        let timeouts = self.doors.iter().map(|door| door.serving.borrow().site.limits.drain_timeout);
+        timeouts.max().unwrap_or_default()
+    }
+
+    /// Reads the configuration again and takes it into service: all of it, or none.
+    pub(super) fn reload(&mut self, reload: &Reload) {
+        let outcome = reload().and_then(|routes| self.replace(&routes).map_err(|error| vec![chain(&error)]));
+        match outcome {
+            Ok(()) => info!("configuration reloaded: new connections use it, running sessions keep theirs"),
+            Err(problems) => {
+                for problem in problems {
+                    error!("{problem}");
+                }
+                error!("configuration NOT reloaded: the old one stays in force");
+            }
+        }
+    }
+
+    fn replace(&mut self, routes: &[crate::config::Route]) -> Result<(), ServerError> {
+        // Everything that can fail comes first, so that a failure leaves all as it is.
+        let mut admissions = self.admissions();
+        let mut wanted = Vec::new();
+        let mut kept: Vec<usize> = Vec::new();
+        for route in routes {
+            let site = Arc::new(Site::open(route, self.traffic)?);
+            let admission = admissions.remove(&route.name).unwrap_or_default();
+            let serving = Serving { site, admission };
+            for address in &route.listen {
+                let mut doors: Vec<usize> = self.doors_of(address, &route.name, &kept);
+                kept.append(&mut doors.clone());
+                let fresh = if doors.is_empty() {
+                    Listener::bind(address, serving.site.limits.backlog)?
+                } else {
+                    Vec::new()
+                };
+                wanted.push((address, serving.clone(), std::mem::take(&mut doors), fresh));
+            }
+        }
+        let mut old: Vec<Option<Door>> = self.doors.drain(..).map(Some).collect();
+        for (address, serving, doors, fresh) in wanted {
+            for door in doors.into_iter().filter_map(|index| old[index].take()) {
+                door.serving.replace(serving.clone());
+                self.doors.push(door);
+            }
+            for listener in fresh {
+                let door = self.open(address.clone(), listener, serving.clone()).map_err(ServerError::Runtime)?;
+                self.doors.push(door);
+            }
+        }
+        for door in old.into_iter().flatten() {
+            info!("no longer listening on {}", door.address);
+        }
+        Ok(())
+    }
+
+    /// The counts of the routes in service: a route keeps its own over a reload.
+    fn admissions(&self) -> HashMap<String, Arc<Admission>> {
+        let servings = self.doors.iter().map(|door| door.serving.borrow().clone());
+        servings.map(|Serving { site, admission }| (site.name.clone(), admission)).collect()
+    }
+
+    /// The doors at `address`: the route's own, or else another's, and not those that are taken.
+    fn doors_of(&self, address: &ListenAddress, route: &str, taken: &[usize]) -> Vec<usize> {
+        let at_address = |index: &usize| self.doors[*index].address == *address && !taken.contains(index);
+        let all: Vec<usize> = (0..self.doors.len()).filter(at_address).collect();
+        let own = all.iter().copied().filter(|index| self.doors[*index].serving.borrow().site.name == route);
+        let own: Vec<usize> = own.collect();
+        if own.is_empty() { all } else { own }
+    }
+
+    fn open(&self, address: ListenAddress, listener: Listener, serving: Serving) -> io::Result<Door> {
+        let name = listener.to_string();
+        let listener = AsyncFd::new(listener)?;
+        info!(route = serving.site.name, target = %serving.site.target, "listening on {name}");
+        let serving = Rc::new(RefCell::new(serving));
+        let (workers, census) = (Rc::clone(&self.workers), Arc::clone(&self.census));
+        let task = spawn_local(accept(listener, Rc::clone(&serving), workers, census)).abort_handle();
+        Ok(Door { address, serving, task })
+    }
+}
+
+/// An error with all of its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,64 @@
+//! What a route's connections need, ready for use: certificates loaded, web root open.
+//!
+//! A reload makes a new one; connections keep the one they began with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Route;
+use crate::http::{Files, WebError};
+use crate::limits::Limits;
+use crate::target::Target;
+use crate::tls::{Tls, TlsError};
+
+/// A route in service.
+#[derive(Debug)]
+pub struct Site {
+    /// The route's name.
+    pub name: String,
+    /// What to make of the first byte.
+    pub tls: Tls,
+    /// What plain requests get; None: 405.
+    pub files: Option<Arc<Files>>,
+    /// Where sessions go.
+    pub target: Target,
+    /// Interval of pings.
+    pub heartbeat: Option<Duration>,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Whether to show symbols of what moves on standard output.
+    pub traffic: bool,
+}
+
+/// Why a route cannot be put into service.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// Its certificate is of no use.
+    #[error("route '{route}': TLS is not usable")]
+    Tls {
+        /// Its name.
+        route: String,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// Its web root is of no use.
+    #[error("route '{route}': the web root is not usable")]
+    Web {
+        /// Its name.
+        route: String,
+        /// What is wrong.
+        source: WebError,
+    },
+}
+
+impl Site {
+    /// Loads what `route` names.
+    pub fn open(route: &Route, traffic: bool) -> Result<Self, SiteError> {
+        let name = route.name.clone();
+        let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
+        let files = route.web.as_ref().map(Files::open).transpose();
+        let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
+        let Route { target, heartbeat, limits, .. } = route.clone();
+        Ok(Self { name, tls, files, target, heartbeat, limits, traffic })
+    }
+}

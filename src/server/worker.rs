@@ -1,0 +1,131 @@
+//! The threads that serve connections, each with a runtime of its own.
+//!
+//! A connection stays on the thread that got it, so that nothing in a session is shared or locked, and no wake-up crosses
+//! threads. New ones go to the thread that has fewest: a session lasts for hours, and chance would put the two busy ones
+//! together too often.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime::Builder;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use super::admission::Permit;
+use super::census;
+use super::site::Site;
+use super::stop::Stop;
+use crate::connection;
+use crate::server::admission::Admission;
+use crate::socket::{Accepted, Peer};
+
+/// Connections that a worker may be behind before accepting waits for it.
+const QUEUE: usize = 256;
+
+/// An accepted connection on its way to a worker.
+#[derive(Debug)]
+pub struct Job {
+    /// The client's socket.
+    pub accepted: Accepted,
+    /// Who is at its other end.
+    pub peer: Peer,
+    /// What to serve.
+    pub site: Arc<Site>,
+    /// Where its address is counted.
+    pub admission: Arc<Admission>,
+    /// Its place. None: standard input was a connected client, which no route counts.
+    pub permit: Option<Permit>,
+    /// Counted as the daemon's.
+    pub counted: census::Counted,
+}
+
+/// The way to the workers.
+#[derive(Debug)]
+pub(super) struct Workers {
+    workers: Vec<Worker>,
+}
+
+/// The workers' threads, which end when [`Stop`] says that time is up.
+#[derive(Debug)]
+pub(super) struct Threads {
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    jobs: mpsc::Sender<Job>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Workers {
+    /// A thread for each core that this process may use.
+    pub(super) fn start(stop: &Stop) -> io::Result<(Self, Threads)> {
+        let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let started = (0..count).map(|number| Worker::start(number, stop)).collect::<io::Result<Vec<_>>>()?;
+        let (workers, threads) = started.into_iter().unzip();
+        Ok((Self { workers }, Threads { threads }))
+    }
+
+    /// Hands `job` to the worker with the fewest connections.
+    pub(super) async fn assign(&self, job: Job) {
+        let idlest = self.workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
+        if let Some(worker) = idlest {
+            worker.connections.fetch_add(1, Ordering::Relaxed);
+            // A worker that is gone has been told to go: the client sees its connection close.
+            let _ = worker.jobs.send(job).await;
+        }
+    }
+}
+
+impl Threads {
+    /// Waits for all of them.
+    pub(super) fn join(self) {
+        for thread in self.threads {
+            let _ = thread.join(); // a panic was printed when it happened
+        }
+    }
+}
+
+impl Worker {
+    fn start(number: usize, stop: &Stop) -> io::Result<(Self, JoinHandle<()>)> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (stop, counter) = (stop.clone(), Arc::clone(&connections));
+        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            LocalSet::new().block_on(&runtime, async {
+                tokio::select! {
+                    () = serve(queue, &stop, &counter) => {}
+                    () = stop.clone().aborted() => {}
+                }
+            });
+        })?;
+        Ok((Self { jobs, connections }, thread))
+    }
+}
+
+async fn serve(mut queue: mpsc::Receiver<Job>, stop: &Stop, counter: &Arc<AtomicUsize>) {
+    while let Some(job) = queue.recv().await {
+        let place = Place { counter: Arc::clone(counter) };
+        let stop = stop.clone();
+        tokio::task::spawn_local(async move {
+            connection::serve(job, stop).await;
+            drop(place);
+        });
+    }
+    std::future::pending().await // the sessions that are left go on until they are told to stop
+}
+
+/// A connection of a worker, counted for as long as it lives, panic or not.
+struct Place {
+    counter: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(1, Ordering::Relaxed);
+    }
+}
