@@ -1,5 +1,27 @@
-//! skeleton
+//! TLS on the listening side: which connections are encrypted, with which certificate.
+//!
+//! Promise: [`Tls::accept`] turns a connected socket into a [`Stream`] whose bytes are the client's plain ones, whatever
+//! the client chose, or says why not. The first byte decides, so that one port serves both. A certificate that is
+//! renewed on disk is served to the next client without a reload; one that is broken on disk is never served.
+//! Sessions keep the keys they began with. Deadlines are the caller's: dropping the future closes the socket, and that is all.
+//!
+//! The cryptographic provider is named in `pair.rs` and nowhere else; no process-wide default is installed.
+//! Not here: the checking of client certificates, and TLS towards targets.
+
+mod accept;
+mod certificates;
+mod pair;
+mod stream;
+#[cfg(test)]
+mod testing;
+
 use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use accept::AcceptError;
+pub use certificates::Certificates;
+pub use pair::TlsError;
+pub use stream::Stream;
 
 /// What a route wants of TLS. Absent: plain connections only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,4 +41,27 @@ pub enum Mode {
     Required,
     /// TLS and plain on one port, told apart by the first byte.
     Sniff,
+}
+
+/// What a listener does about TLS, ready to be used. Clones share their certificates.
+#[derive(Clone, Debug)]
+pub enum Tls {
+    /// Plain connections only.
+    Off,
+    /// TLS and plain.
+    Offered(Arc<Certificates>),
+    /// TLS only.
+    Required(Arc<Certificates>),
+}
+
+impl Tls {
+    /// Reads the certificate and the key, and proves that they belong together.
+    pub fn load(settings: Option<&Settings>) -> Result<Self, TlsError> {
+        let Some(settings) = settings else { return Ok(Self::Off) };
+        let certificates = Arc::new(Certificates::load(settings.certificate.clone(), settings.key.clone())?);
+        Ok(match settings.mode {
+            Mode::Sniff => Self::Offered(certificates),
+            Mode::Required => Self::Required(certificates),
+        })
+    }
 }

@@ -1,0 +1,263 @@
+//! One event as one line of text, the same for every place that records go to.
+//!
+//! Promise: a record's text has no control character, no line break of any kind and nothing that turns the direction of
+//! writing: a client that puts them into a path cannot forge a record, colour a terminal or hide what it did. A value
+//! cannot look like another field: one with a space, a quote or an equals sign in it stands in quotes. The text is bounded.
+
+use std::error::Error;
+use std::fmt::{self, Write};
+use std::time::SystemTime;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+
+/// What syslog servers take as one record. Far more than a record of this program has, unless a client wants to fill a disk.
+const TEXT_BYTES_MAX: usize = 8 * 1024;
+
+/// What there is to say about one event.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) time: SystemTime,
+    pub(super) level: Level,
+    /// The message and the fields after it.
+    pub(super) text: String,
+}
+
+impl Record {
+    pub(super) fn new(event: &Event<'_>) -> Self {
+        let mut parts = Parts::default();
+        event.record(&mut parts);
+        let mut text = parts.message + &parts.fields;
+        if text.len() > TEXT_BYTES_MAX {
+            let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            text.truncate(end);
+            text.push('…');
+        }
+        Self { time: SystemTime::now(), level: *event.metadata().level(), text }
+    }
+
+    /// A record of the log itself.
+    pub(super) fn warning(text: String) -> Self {
+        Self { time: SystemTime::now(), level: Level::WARN, text }
+    }
+
+    /// `2026-11-22T07:03:48.123Z  INFO text`, and the end of the line.
+    pub(super) fn line(&self, colours: bool) -> String {
+        let Self { level, text, .. } = self;
+        let time = humantime::format_rfc3339_millis(self.time);
+        if !colours {
+            return format!("{time} {level:>5} {text}\n");
+        }
+        let colour = match *level {
+            Level::ERROR => "31",
+            Level::WARN => "33",
+            Level::INFO => "32",
+            _ => "34",
+        };
+        format!("\x1b[2m{time}\x1b[0m \x1b[{colour}m{level:>5}\x1b[0m {text}\n")
+    }
+}
+
+/// The message, and the fields as ` key=value`, both escaped.
+#[derive(Default)]
+struct Parts {
+    message: String,
+    fields: String,
+}
+
+impl Parts {
+    fn add(&mut self, name: &str, value: &str) {
+        if name == "message" {
+            escape(value, &mut self.message);
+            return;
+        }
+        let quoted = value.is_empty() || value.contains([' ', '"', '=']);
+        let quote = if quoted { "\"" } else { "" };
+        let mut escaped = String::with_capacity(value.len());
+        escape(value, &mut escaped);
+        if quoted {
+            escaped = escaped.replace('"', "\\\"");
+        }
+        let _ = write!(self.fields, " {name}={quote}{escaped}{quote}"); // writing to a String cannot fail
+    }
+}
+
+impl Visit for Parts {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field.name(), value);
+    }
+
+    /// With its causes: "cannot read a.pem: Permission denied (os error 13)".
+    fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
+        let mut chain = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let _ = write!(chain, ": {error}");
+            cause = error.source();
+        }
+        self.add(field.name(), &chain);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field.name(), &format!("{value:?}"));
+    }
+}
+
+/// Control characters become `\n`, `\r`, `\t`, `\x1b` or `\u{2028}`, and so that it can be told what was one, a
+/// backslash becomes two.
+fn escape(text: &str, into: &mut String) {
+    for character in text.chars() {
+        let _ = match character {
+            '\\' => into.write_str("\\\\"),
+            '\n' => into.write_str("\\n"),
+            '\r' => into.write_str("\\r"),
+            '\t' => into.write_str("\\t"),
+            '\0'..='\x1f' | '\x7f'..='\u{9f}' => write!(into, "\\x{:02x}", u32::from(character)),
+            // Line and paragraph separators, and the marks that turn the direction of writing.
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                write!(into, "\\u{{{:x}}}", u32::from(character))
+            }
+            _ => into.write_char(character),
+        };
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(level: Level, text: &str) -> Record {
+        let time = UNIX_EPOCH + Duration::from_millis(1_795_330_088_123);
+        Record { time, level, text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_line_is_time_level_text() {
+        let line = |level| record(level, "listening on [::]:6080").line(false);
+        assert_eq!(line(Level::INFO), "2026-11-22T06:48:08.123Z  INFO listening on [::]:6080\n");
+        assert_eq!(line(Level::ERROR), "2026-11-22T06:48:08.123Z ERROR listening on [::]:6080\n");
+    }
+
+    #[test]
+    fn colours_end_before_the_text() {
+        assert_eq!(
+            record(Level::WARN, "disk full").line(true),
+            "\x1b[2m2026-11-22T06:48:08.123Z\x1b[0m \x1b[33m WARN\x1b[0m disk full\n"
+        );
+    }
+
+    #[test]
+    fn what_would_break_a_line_is_written_out() {
+        let escaped = |text| {
+            let mut into = String::new();
+            escape(text, &mut into);
+            into
+        };
+        assert_eq!(escaped("a\nb\r\tc"), r"a\nb\r\tc");
+        assert_eq!(escaped("\x1b[31m\x07\x7f\u{9b}\0"), r"\x1b[31m\x07\x7f\x9b\x00");
+        assert_eq!(escaped("\u{202e}txt.exe\u{2028}"), r"\u{202e}txt.exe\u{2028}");
+        assert_eq!(escaped(r"C:\new"), r"C:\\new");
+        assert_eq!(escaped("Grüße, 世界"), "Grüße, 世界");
+    }
+
+    #[test]
+    fn only_values_that_need_quotes_have_them() {
+        let mut parts = Parts::default();
+        for (name, value) in [("a", "1"), ("b", ""), ("c", "x y"), ("d", "k=v"), ("e", "say \"hi\""), ("f", "[::1]:80")]
+        {
+            parts.add(name, value);
+        }
+        assert_eq!(parts.fields, r#" a=1 b="" c="x y" d="k=v" e="say \"hi\"" f=[::1]:80"#);
+    }
+
+    /// Reads fields back as a strict reader of the log would.
+    fn read_fields(mut text: &str) -> Vec<(String, String)> {
+        let mut fields = Vec::new();
+        while let Some(field) = text.strip_prefix(' ') {
+            let (name, value) = field.split_once('=').unwrap();
+            let (mut plain, mut rest) = (String::new(), value);
+            let quoted = value.starts_with('"');
+            if quoted {
+                rest = &rest[1..];
+            }
+            while let Some(next) = rest.chars().next() {
+                if next == if quoted { '"' } else { ' ' } {
+                    break;
+                }
+                rest = &rest[next.len_utf8()..];
+                if next != '\\' {
+                    plain.push(next);
+                    continue;
+                }
+                let kind = rest.chars().next().unwrap();
+                rest = &rest[kind.len_utf8()..];
+                let (code, length) = match kind {
+                    'n' => ('\n', 0),
+                    'r' => ('\r', 0),
+                    't' => ('\t', 0),
+                    'x' => (u32::from_str_radix(&rest[..2], 16).ok().and_then(char::from_u32).unwrap(), 2),
+                    'u' => {
+                        let end = rest.find('}').unwrap();
+                        (u32::from_str_radix(&rest[1..end], 16).ok().and_then(char::from_u32).unwrap(), end + 1)
+                    }
+                    other => (other, 0),
+                };
+                plain.push(code);
+                rest = &rest[length..];
+            }
+            fields.push((name.to_owned(), plain));
+            text = if quoted { &rest[1..] } else { rest };
+        }
+        assert_eq!(text, "");
+        fields
+    }
+
+    /// Any text, with what is dangerous much more frequent than by chance.
+    fn hostile() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            any::<char>().prop_map(String::from),
+            "[ -~]{0,8}",
+            proptest::sample::select(vec![
+                "\n",
+                "\r\n",
+                "\x1b[2J",
+                "\"",
+                "\\",
+                " ",
+                "=",
+                "\" level=ERROR",
+                "\u{2028}",
+                "\u{9b}"
+            ])
+            .prop_map(str::to_owned),
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_its_line_or_speaks_to_the_terminal(message in hostile(), value in hostile()) {
+            let mut parts = Parts::default();
+            parts.add("message", &message);
+            parts.add("path", &value);
+            let line = record(Level::INFO, &(parts.message + &parts.fields)).line(false);
+            let text = line.strip_suffix('\n').unwrap();
+            prop_assert!(!text.contains(char::is_control), "{text:?}");
+            prop_assert!(!text.contains(['\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}']), "{text:?}");
+        }
+
+        #[test]
+        fn no_value_looks_like_another_field(first in hostile(), second in hostile()) {
+            let mut parts = Parts::default();
+            parts.add("client", &first);
+            parts.add("path", &second);
+            let expected = vec![("client".to_owned(), first), ("path".to_owned(), second)];
+            prop_assert_eq!(read_fields(&parts.fields), expected);
+        }
+    }
+}

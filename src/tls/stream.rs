@@ -1,0 +1,88 @@
+//! A client's connection once it is known whether it is encrypted.
+//!
+//! Owned by the connection. Everything above reads and writes plain bytes and need not know which it is.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+use crate::socket::Socket;
+
+/// A client's connection, plain or encrypted.
+///
+/// # Flushing
+/// `poll_write` of an encrypted stream takes bytes as soon as they are encrypted, which may be before the socket has
+/// taken the ciphertext. Whoever writes must drive `poll_flush` to `Ready` before it waits for anything else: nobody
+/// else will send the rest. What may wait so is bounded (see `CIPHERTEXT_BYTES_MAX` in [`super::accept`]).
+///
+/// # Ends
+/// A read of 0 bytes is the client's end, announced (`close_notify`) or not. Many clients just close the connection; that a
+/// message was cut is seen by the protocol above, which has ends of its own. Reading goes on after `poll_shutdown`,
+/// which sends `close_notify` and shuts the socket's write side.
+#[derive(Debug)]
+pub enum Stream {
+    /// As it came.
+    Plain(Socket),
+    /// Encrypted. Boxed, for it is much larger than a socket.
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Stream {
+    /// Whether the client's bytes are encrypted on the wire.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(stream) => match ready!(Pin::new(stream).poll_read(cx, buf)) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                result => Poll::Ready(result),
+            },
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
