@@ -4,15 +4,13 @@
 //! that early frames cannot be forgotten. Before the 101 there is one deadline; after it there is one way to end, a value,
 //! which is logged once.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use tokio::io::{AsyncWriteExt as _, Result as IoResult};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
-use crate::http::{Head, Incoming, next_upgrade, refuse};
+use crate::http::{Head, Incoming, farewell, next_upgrade, refuse};
 use crate::relay::drive::drive;
 use crate::relay::end::End;
 use crate::relay::tunnel::{Settings, Tunnel};
@@ -67,12 +65,14 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
         Ok(Err(error)) => return log_not_accepted(peer, site, &error),
         Err(_) => return debug_none(peer, site, "no request in time"),
     };
-    let head = Head { deadline, timeout: site.limits.handshake_timeout, bytes_max: site.limits.request_bytes_max };
-    let incoming = match next_upgrade(client, site.files.clone(), head).await {
+    let head = Head { timeout: deadline - Instant::now(), bytes_max: site.limits.request_bytes_max };
+    let incoming = match next_upgrade(client, site.files.clone(), &head).await {
         Ok(incoming) => incoming,
         Err(closed) => return debug_none(peer, site, &closed.to_string()),
     };
-    let Incoming { request, stream: mut client, leftover } = incoming;
+    let Incoming { request, stream: mut client, leftover, requests } = incoming;
+    // A connection that has been served files begins anew with each request.
+    let deadline = if requests > 0 { Instant::now() + site.limits.handshake_timeout } else { deadline };
     let id = SessionId::next();
     let upgrade = match Upgrade::from_request(request.headers()) {
         Ok(upgrade) => upgrade,
@@ -83,7 +83,10 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
         }
     };
     let dialled = match admitted {
-        Ok(()) => dial(&site.target, site.limits.connect_timeout).await.map_err(Refusal::from),
+        Ok(()) => {
+            let limit = site.limits.connect_timeout.min(deadline - Instant::now());
+            dial(&site.target, limit).await.map_err(Refusal::from)
+        }
         Err(refusal) => Err(refusal),
     };
     let target = match dialled {
@@ -94,8 +97,7 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
             return None;
         }
     };
-    let answered = timeout_at(Instant::now() + site.limits.handshake_timeout, send(&mut client, &upgrade.answer())).await;
-    match answered {
+    match timeout_at(deadline, send(&mut client, &upgrade.answer())).await {
         Ok(Ok(())) => Some(Session { id, client, target, early: leftover }),
         _ => debug_none(peer, site, "the client was gone before its 101"),
     }
@@ -184,19 +186,19 @@ impl Refusal {
         if request.headers().contains_key(header::ORIGIN) {
             let mut answer = upgrade.answer();
             encoder::close(&mut answer, Some(&Close::new(self.close_code(), reason)));
-            if send(client, &answer).await.is_ok() {
-                crate::http::linger(client).await;
-            }
+            farewell(client, &answer).await;
         } else {
-            refuse(client, self.status(), &[], &reason).await;
+            refuse(client, self.status(), &reason, HeaderMap::new()).await;
         }
     }
 }
 
 async fn answer_handshake_error(client: &mut Stream, error: &HandshakeError) {
-    let versions = [(header::SEC_WEBSOCKET_VERSION, VERSIONS)];
-    let headers = if matches!(error, HandshakeError::Version(_)) { &versions[..] } else { &[] };
-    refuse(client, error.status(), headers, &error.to_string()).await;
+    let mut headers = HeaderMap::new();
+    if let HandshakeError::Version(_) = error {
+        headers.insert(header::SEC_WEBSOCKET_VERSION, VERSIONS);
+    }
+    refuse(client, error.status(), &error.to_string(), headers).await;
 }
 
 async fn send(client: &mut Stream, bytes: &[u8]) -> IoResult<()> {
@@ -215,6 +217,3 @@ fn log_not_accepted<T>(peer: Peer, site: &Site, error: &AcceptError) -> Option<T
     debug!(client = %peer, route = site.name, cause, "connection closed: {error}");
     None
 }
-
-/// How long an answer that nobody reads may take.
-pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(2);

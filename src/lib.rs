@@ -1,11 +1,13 @@
 //! skeleton
 pub mod cli;
 pub mod config;
+pub(crate) mod connection;
 pub mod http;
 pub mod limits;
 pub mod log;
 pub mod relay;
 pub mod server;
+pub mod session;
 pub mod socket;
 pub mod target;
 pub mod tls;

@@ -15,6 +15,8 @@ use std::str::FromStr;
 
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::socket::{Accepted, Peer};
 
@@ -167,6 +169,15 @@ impl Listener {
                 Ok((Accepted::Unix(stream), Peer::Unix))
             }
         }
+    }
+
+    /// Registers the listener with the runtime of the current thread, to learn when a client waits.
+    #[expect(unsafe_code, reason = "tokio's listeners would register each accepted socket here, for another thread")]
+    pub fn watch(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: `as_raw_fd` gives the one descriptor that the listener owns, the same each time, open until the
+        // listener is dropped, which is inside the AsyncFd and after its deregistration.
+        let watched = unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) };
+        watched.map_err(io::Error::from)
     }
 
     /// Every address of the machine with one socket; IPv4 alone on a machine without IPv6.

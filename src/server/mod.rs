@@ -134,10 +134,12 @@ impl Server {
         let ending = loop {
             tokio::select! {
                 ending = &mut over => break ending,
-                () = signals.stop() => break Ending::Stopped,
-                () = signals.reload() => match &reload {
-                    Some(reload) => routes.reload(reload),
-                    None => info!("SIGHUP: there is no file to read again; certificates are read when they change"),
+                told = signals.next() => match (told, &reload) {
+                    (Told::Stop, _) => break Ending::Stopped,
+                    (Told::Reload, Some(reload)) => routes.reload(reload),
+                    (Told::Reload, None) => {
+                        info!("SIGHUP: there is no file to read again; certificates are read when they change");
+                    }
                 },
             }
         };
@@ -227,14 +229,23 @@ impl Signals {
         })
     }
 
-    async fn stop(&mut self) {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.terminate.recv() => Told::Stop,
         }
     }
 
-    async fn reload(&mut self) {
-        self.hangup.recv().await;
+    /// A reload while the daemon stops means nothing.
+    async fn stop(&mut self) {
+        while self.next().await == Told::Reload {}
     }
+}
+
+/// What a signal tells the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Reload,
+    Stop,
 }

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
 use tokio::task::{AbortHandle, spawn_local};
 use tracing::{error, info};
 
@@ -140,7 +139,7 @@ impl Routes {
 
     fn open(&self, address: ListenAddress, listener: Listener, serving: Serving) -> io::Result<Door> {
         let name = listener.to_string();
-        let listener = AsyncFd::new(listener)?;
+        let listener = listener.watch()?;
         info!(route = serving.site.name, target = %serving.site.target, "listening on {name}");
         let serving = Rc::new(RefCell::new(serving));
         let (workers, census) = (Rc::clone(&self.workers), Arc::clone(&self.census));

@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha1::{Digest as _, Sha1};
 
 /// The string that every accept key is made with, RFC 6455 section 1.3.
@@ -51,7 +51,7 @@ impl HandshakeError {
 }
 
 /// The versions for a client that asked for another, RFC 6455 section 4.4.
-pub const VERSIONS: &str = "13, 8, 7";
+pub const VERSIONS: HeaderValue = HeaderValue::from_static("13, 8, 7");
 
 impl Upgrade {
     /// Reads the headers of a request that asks for `Upgrade: websocket`. `Connection` is not looked at: proxies mangle
@@ -105,7 +105,7 @@ fn offers_binary(headers: &HeaderMap) -> Result<bool, HandshakeError> {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
     use proptest::prelude::*;
 
     const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
