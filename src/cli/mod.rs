@@ -1,1 +1,66 @@
-//! skeleton
+//! What was typed: the first word decides between a verb and the original's command line.
+//!
+//! A command line becomes a [`Command`] that is ready to run, or an [`Answer`]: help, a version, or an error, with the
+//! text and the exit status. Nothing is printed and nothing ends here; `main` does both.
+
+mod addresses;
+mod check;
+mod classic;
+mod convert;
+mod exit;
+mod options;
+mod verbs;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+pub use check::check;
+pub use classic::{Classic, Lifetime};
+pub use convert::convert;
+pub use exit::{Answer, Exit};
+
+use crate::log;
+use crate::server::listener::ListenAddress;
+
+/// Something to run.
+#[derive(Debug)]
+pub enum Command {
+    /// Tell what is wrong with routes: see [`check()`].
+    Check(Routes),
+    /// The original's command line.
+    Classic(Box<Classic>),
+    /// Print the TOML of a classic command line, given without the program's name: see [`convert()`].
+    Convert(Vec<OsString>),
+    /// The built-in page and target, at this address.
+    Demo(ListenAddress),
+    /// Run routes.
+    Serve(Serve),
+}
+
+/// Some routes of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routes {
+    /// Where they are.
+    pub directory: PathBuf,
+    /// Empty: all.
+    pub names: Vec<String>,
+}
+
+/// `websockify serve`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serve {
+    /// What to run.
+    pub routes: Routes,
+    /// Where the log goes.
+    pub log: log::Settings,
+}
+
+/// Understands `arguments`, which do not include the program's own name. Relative paths of a classic command line
+/// start at `start_directory`.
+pub fn parse(arguments: &[OsString], start_directory: &Path) -> Result<Command, Answer> {
+    match arguments.first().and_then(|first| first.to_str()) {
+        Some("help") if arguments.len() == 1 => Err(options::help()),
+        Some(first) if verbs::NAMES.contains(&first) => verbs::parse(arguments),
+        _ => Classic::parse(arguments, start_directory).map(|classic| Command::Classic(Box::new(classic))),
+    }
+}

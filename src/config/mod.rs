@@ -1,9 +1,36 @@
-//! skeleton
+//! Routes: what `/etc/websockify/NAME.toml`, or a classic command line, says and means.
+//!
+//! A file is read as it is written ([`mod@file`]), then understood ([`meaning`]), and all problems of all files are
+//! told at their places ([`problem`]). A [`Route`] holds no text that is still to be parsed, and each of its parts has
+//! the type of the module that owns it. This module opens no socket, resolves no name and loads no certificate.
+
+mod bounds;
+mod directory;
+mod document;
+pub(crate) mod file;
+pub(crate) mod meaning;
+mod place;
+mod problem;
+
 use std::time::Duration;
+
+pub use directory::{Loaded, Places, load_directory};
+pub(crate) use directory::{Survey, survey};
+pub use place::{Place, Position};
+pub(crate) use problem::chain;
+pub use problem::{ConfigError, Mistake, Problem};
 
 use crate::server::listener::ListenAddress;
 use crate::target::Target;
 use crate::{http, limits::Limits, tls};
+
+/// Where the routes of the system are.
+pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
+
+const EXAMPLE_LISTEN: &str = "listen = \"6080\"";
+const EXAMPLE_TARGET: &str = "target = \"localhost:5900\"";
+const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
+const EXAMPLE_CERTIFICATE: &str = "certificate = \"/etc/ssl/vnc.pem\"";
 
 /// One route, fully understood: what a TOML file or a classic command line means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +39,7 @@ pub struct Route {
     pub name: String,
     /// For people.
     pub description: Option<String>,
-    /// At least one.
+    /// At least one, unless the listening socket is inherited (`--inetd`).
     pub listen: Vec<ListenAddress>,
     /// Where sessions go.
     pub target: Target,

@@ -1,0 +1,61 @@
+//! The words of a classic command line that are not options: where to listen, and the target.
+//!
+//! They are parsed strictly as the original's, and written down as a route's file writes them.
+
+use std::path::Path;
+
+use super::classic::ClassicError;
+use super::options::Options;
+use crate::server::listener::ListenAddress;
+
+/// The words that are not options: where to listen (None: the socket is inherited) and the target, both as a route's
+/// file writes them. The target is empty where it comes from what is not built yet.
+pub(super) fn addresses(options: &Options, start_directory: &Path) -> Result<(Option<String>, String), ClassicError> {
+    let mut words = options.positionals.iter();
+    let listen = match &options.unix_listen {
+        Some(path) => Some(absolute("--unix-listen", path, start_directory)?),
+        None if options.inetd => None,
+        None => Some(source(words.next().ok_or(ClassicError::TooFewArguments)?)?),
+    };
+    let target = if let Some(path) = &options.unix_target {
+        format!("unix:{}", absolute("--unix-target", path, start_directory)?)
+    } else if options.token_plugin.is_some() || options.target_config.is_some() || !options.command.is_empty() {
+        String::new()
+    } else {
+        target(words.next().ok_or(ClassicError::TooFewArguments)?)?
+    };
+    match words.next() {
+        Some(_) => Err(ClassicError::TooManyArguments),
+        None => Ok((listen, target)),
+    }
+}
+
+/// `[HOST:]PORT`, split at the last colon, with or without brackets around an IPv6 address.
+fn source(word: &str) -> Result<String, ClassicError> {
+    match word.parse() {
+        Ok(address @ ListenAddress::Tcp { .. }) => Ok(address.to_string()),
+        _ => Err(ClassicError::ListenPort(word.to_owned())),
+    }
+}
+
+/// `HOST:PORT`, likewise. The host is bracketed where it could be taken for something else: `unix:5900` is the port of
+/// a host on the classic command line, and a path in a route's file.
+fn target(word: &str) -> Result<String, ClassicError> {
+    let (host, port) = word.rsplit_once(':').ok_or_else(|| ClassicError::Target(word.to_owned()))?;
+    let port = port.parse::<u16>().ok().filter(|port| *port != 0);
+    let port = port.ok_or_else(|| ClassicError::TargetPort(word.to_owned()))?;
+    match host.trim_matches(['[', ']']) {
+        "" => Ok(format!("localhost:{port}")),
+        host if host == "unix" || host.contains(':') => Ok(format!("[{host}]:{port}")),
+        host => Ok(format!("{host}:{port}")),
+    }
+}
+
+/// A path as a route's file holds it: text, and no longer dependent on where it was typed.
+pub(super) fn absolute(option: &'static str, path: &Path, start_directory: &Path) -> Result<String, ClassicError> {
+    start_directory
+        .join(path)
+        .into_os_string()
+        .into_string()
+        .map_err(|path| ClassicError::NotUtf8 { option, path: path.into() })
+}

@@ -1,0 +1,60 @@
+//! `websockify check`: what is wrong with routes, without starting them.
+//!
+//! Beyond what loading finds, it loads the certificates and looks up the targets' names. A name that cannot be looked
+//! up is a warning: it may exist when a session needs it.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::ToSocketAddrs;
+
+use super::Routes;
+use super::exit::Exit;
+use crate::config::{self, Loaded, Problem, Survey, chain};
+use crate::target::Target;
+use crate::tls;
+
+/// Writes `NAME: ok` for each sound route to `out`, and all problems to `problems`.
+pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -> io::Result<Exit> {
+    let Survey { loaded, problems: found } = config::survey(&routes.directory, &routes.names);
+    let mut exit = if found.is_empty() { Exit::Success } else { Exit::Config };
+    for problem in &found {
+        writeln!(problems, "{problem}")?;
+    }
+    for loaded in &loaded {
+        let mut sound = !found.iter().any(|problem| concerns(problem, loaded));
+        if let Err(error) = load_certificates(loaded.route.tls.as_ref()) {
+            let place = loaded.places.certificate.as_ref().unwrap_or(&loaded.places.target);
+            writeln!(problems, "{place}: {}", chain(&*error))?;
+            exit = Exit::Config;
+            sound = false;
+        }
+        if let Err(error) = look_up(&loaded.route.target) {
+            let (place, target) = (&loaded.places.target, &loaded.route.target);
+            writeln!(problems, "{place}: warning: the host of target '{target}' is not found now: {error}")?;
+        }
+        if sound {
+            writeln!(out, "{}: ok", loaded.route.name)?;
+        }
+    }
+    Ok(exit)
+}
+
+/// A problem between two files is told at the second; the first is no better.
+fn concerns(problem: &Problem, loaded: &Loaded) -> bool {
+    let file = &loaded.places.target.file;
+    problem.place.file == *file
+        || matches!(&problem.mistake, config::Mistake::ListenTwice { place, .. } if place.file == *file)
+}
+
+/// Whether the certificate and key can be used.
+#[expect(clippy::unnecessary_wraps, reason = "the TLS module does not load certificates yet")]
+fn load_certificates(_: Option<&tls::Settings>) -> Result<(), Box<dyn Error>> {
+    Ok(())
+}
+
+fn look_up(target: &Target) -> io::Result<()> {
+    match target {
+        Target::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().map(drop),
+        Target::Unix(_) => Ok(()),
+    }
+}

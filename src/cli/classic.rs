@@ -1,0 +1,269 @@
+//! The original's command line: what its options mean.
+//!
+//! What is a route's business becomes the same [`File`] that a TOML file is read into, and then a [`Route`] by the same
+//! way; the rest (lifetime, logs, daemon) stays beside it. An option whose work is not built yet is refused by name,
+//! never ignored; the few that can have no effect are told in the notes.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::addresses::{absolute, addresses};
+use super::exit::{Answer, Exit};
+use super::options::{Options, usage_error};
+use crate::config::file::{File, Tls, Web, WebSocket};
+use crate::config::meaning::Sockets;
+use crate::config::{Mistake, Route, chain};
+use crate::log;
+
+/// A classic command line, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classic {
+    /// Its only route. It listens nowhere when `inetd` is set.
+    pub route: Route,
+    /// When the process ends by itself.
+    pub lifetime: Lifetime,
+    /// Where the log goes.
+    pub log: log::Settings,
+    /// To the background (`-D`).
+    pub daemon: bool,
+    /// The socket is on standard input: a listening one, or a connected one.
+    pub inetd: bool,
+    /// Print traffic symbols on standard output.
+    pub traffic: bool,
+    /// IPv6 addresses of a name first (`-6`).
+    pub prefer_ipv6: bool,
+    /// Sentences to log at the start: what was typed and has no effect here.
+    pub notes: Vec<String>,
+}
+
+/// When the process ends by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lifetime {
+    /// After the first session.
+    pub run_once: bool,
+    /// So long after the start nothing more is accepted; the process ends with its last session.
+    pub timeout: Option<Duration>,
+    /// After so long without any connection.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// What can be wrong with a command line whose options are well-formed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClassicError {
+    #[error("You must use {needed} to use {used}")]
+    Needs { used: &'static str, needed: &'static str },
+    #[error("{0} and {1} exclude each other")]
+    Excludes(&'static str, &'static str),
+    #[error("Too few arguments")]
+    TooFewArguments,
+    #[error("Too many arguments")]
+    TooManyArguments,
+    #[error("Error parsing listen port: '{0}' does not end in a number from 0 to 65535")]
+    ListenPort(String),
+    #[error("Error parsing listen unix socket mode: '{0}' is not octal digits up to 777")]
+    ListenMode(String),
+    #[error("Error parsing target: '{0}' is not HOST:PORT")]
+    Target(String),
+    #[error("Error parsing target port: '{0}' does not end in a number from 1 to 65535")]
+    TargetPort(String),
+    #[error("Error parsing syslog port: '{0}' does not end in a number from 0 to 65535")]
+    SyslogPort(String),
+    #[error("SSL only and {} not found", .0.display())]
+    SslOnly(PathBuf),
+    #[error("{option}: {} is not UTF-8", path.display())]
+    NotUtf8 { option: &'static str, path: PathBuf },
+    #[error("{}: not built yet", .0.join(", "))]
+    NotBuilt(Vec<&'static str>),
+    #[error(transparent)]
+    Route(Mistake),
+}
+
+impl From<Mistake> for ClassicError {
+    /// Keys are called by the options that they come from.
+    fn from(mut mistake: Mistake) -> Self {
+        if let Mistake::Unreadable { key, .. } | Mistake::NotADirectory { key, .. } | Mistake::NotAFile { key, .. } =
+            &mut mistake
+        {
+            let option = match key.as_str() {
+                "tls.certificate" => "--cert",
+                "tls.key" => "--key",
+                "web" => "--web",
+                other => other,
+            };
+            *key = option.to_owned();
+        }
+        Self::Route(mistake)
+    }
+}
+
+impl From<ClassicError> for Answer {
+    fn from(error: ClassicError) -> Self {
+        let message = chain(&error);
+        match error {
+            ClassicError::NotBuilt(_) => Self { text: format!("websockify: error: {message}\n"), exit: Exit::NotBuilt },
+            _ => usage_error(&message),
+        }
+    }
+}
+
+impl Classic {
+    /// Understands the words after the program's name; relative paths start at `start_directory`.
+    pub(super) fn parse(arguments: &[OsString], start_directory: &Path) -> Result<Self, Answer> {
+        let spoken = Spoken::new(Options::read(arguments)?, start_directory)?;
+        let sockets = if spoken.inetd { Sockets::Inherited } else { Sockets::Bound };
+        let route = spoken.file.into_route("websockify", start_directory, sockets).map_err(ClassicError::from)?;
+        let Options { daemon, traffic, prefer_ipv6, .. } = spoken.options;
+        let (lifetime, log, inetd, notes) = (spoken.lifetime, spoken.log, spoken.inetd, spoken.notes);
+        Ok(Self { route, lifetime, log, daemon, inetd, traffic, prefer_ipv6, notes })
+    }
+}
+
+/// A classic command line as a file and the rest.
+pub(super) struct Spoken {
+    pub(super) file: File,
+    pub(super) lifetime: Lifetime,
+    pub(super) log: log::Settings,
+    pub(super) inetd: bool,
+    pub(super) notes: Vec<String>,
+    /// What was typed, less what is in the file.
+    pub(super) options: Options,
+}
+
+impl Spoken {
+    pub(super) fn new(options: Options, start_directory: &Path) -> Result<Self, ClassicError> {
+        check_dependencies(&options)?;
+        let (listen, target) = addresses(&options, start_directory)?;
+        let log = log_settings(&options, start_directory)?;
+        refuse_unbuilt(&options)?;
+
+        let mut notes = Vec::new();
+        let listen_mode = options.unix_listen.is_some().then(|| options.unix_listen_mode.clone());
+        if let Some(mode) = listen_mode.as_ref().filter(|mode| !is_mode(mode)) {
+            return Err(ClassicError::ListenMode(mode.clone()));
+        }
+        let web = options.web.as_ref().map(|web| absolute("--web", web, start_directory)).transpose()?;
+        let file = File {
+            listen: listen.map(|listen| said(vec![said(listen)])),
+            listen_mode: listen_mode.map(said),
+            target: Some(said(target)),
+            web: web.map(|web| Web::Short(said(web))),
+            tls: tls(&options, start_directory, &mut notes)?,
+            websocket: unless_zero(options.heartbeat)
+                .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))) }),
+            ..File::default()
+        };
+        note_what_has_no_effect(&options, &mut notes);
+        let lifetime = Lifetime {
+            run_once: options.run_once,
+            timeout: unless_zero(options.timeout).map(Duration::from_secs),
+            idle_timeout: unless_zero(options.idle_timeout).map(Duration::from_secs),
+        };
+        Ok(Self { file, lifetime, log, inetd: options.inetd, notes, options })
+    }
+}
+
+fn check_dependencies(options: &Options) -> Result<(), ClassicError> {
+    let token_plugin = options.token_plugin.is_some() || options.target_config.is_some();
+    let needs = [
+        (options.token_source.is_some(), "--token-source", token_plugin, "--token-plugin"),
+        (options.host_token, "--host-token", token_plugin, "--token-plugin"),
+        (options.auth_source.is_some(), "--auth-source", options.auth_plugin.is_some(), "--auth-plugin"),
+        (options.web_auth, "--web-auth", options.auth_plugin.is_some(), "--auth-plugin"),
+        (options.web_auth, "--web-auth", options.web.is_some(), "--web"),
+        (options.legacy_syslog, "--legacy-syslog", options.syslog.is_some(), "--syslog"),
+    ];
+    for (is_used, used, is_there, needed) in needs {
+        if is_used && !is_there {
+            return Err(ClassicError::Needs { used, needed });
+        }
+    }
+    if options.inetd && options.unix_listen.is_some() {
+        return Err(ClassicError::Excludes("--inetd", "--unix-listen"));
+    }
+    Ok(())
+}
+
+fn is_mode(text: &str) -> bool {
+    text.bytes().all(|digit| digit.is_ascii_digit()) && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o777)
+}
+
+fn tls(options: &Options, start_directory: &Path, notes: &mut Vec<String>) -> Result<Option<Tls>, ClassicError> {
+    let certificate = start_directory.join(options.cert.as_deref().unwrap_or(Path::new("self.pem")));
+    if !certificate.exists() {
+        if options.ssl_only {
+            return Err(ClassicError::SslOnly(certificate));
+        }
+        notes.push(format!("no TLS: there is no certificate {}", certificate.display()));
+        return Ok(None);
+    }
+    let key = options.key.as_ref().map(|key| absolute("--key", key, start_directory)).transpose()?;
+    Ok(Some(Tls {
+        place: 0..0,
+        mode: options.ssl_only.then(|| said("required".to_owned())),
+        certificate: Some(said(absolute("--cert", &certificate, start_directory)?)),
+        key: key.map(said),
+    }))
+}
+
+fn log_settings(options: &Options, start_directory: &Path) -> Result<log::Settings, ClassicError> {
+    let server = match options.syslog.as_deref() {
+        None => None,
+        Some(server) => Some(match server.rsplit_once(':') {
+            None => log::SyslogServer::Local(start_directory.join(server)),
+            Some((host, port)) => log::SyslogServer::Udp {
+                host: host.trim_matches(['[', ']']).to_owned(),
+                port: port.parse().map_err(|_| ClassicError::SyslogPort(server.to_owned()))?,
+            },
+        }),
+    };
+    Ok(log::Settings {
+        verbose: options.verbose,
+        file: options.log_file.as_ref().map(|file| start_directory.join(file)),
+        syslog: server.map(|server| log::Syslog { server, legacy: options.legacy_syslog }),
+    })
+}
+
+fn refuse_unbuilt(options: &Options) -> Result<(), ClassicError> {
+    let asked_for = [
+        (options.record.is_some(), "--record"),
+        (options.key_password.is_some(), "--key-password"),
+        (options.ssl_target, "--ssl-target"),
+        (options.verify_client, "--verify-client"),
+        (options.ssl_version.as_deref().is_some_and(|version| version != "default"), "--ssl-version"),
+        (options.ssl_ciphers.is_some(), "--ssl-ciphers"),
+        (options.target_config.is_some(), "--target-config"),
+        (options.token_plugin.is_some(), "--token-plugin"),
+        (options.token_source.is_some(), "--token-source"),
+        (options.host_token, "--host-token"),
+        (options.auth_plugin.is_some(), "--auth-plugin"),
+        (options.auth_source.is_some(), "--auth-source"),
+        (options.web_auth, "--web-auth"),
+        (options.wrap_mode.is_some() && !options.command.is_empty(), "--wrap-mode"),
+        (!options.command.is_empty(), "-- PROGRAM"),
+    ];
+    let unbuilt: Vec<_> = asked_for.into_iter().filter(|(asked, _)| *asked).map(|(_, option)| option).collect();
+    if unbuilt.is_empty() { Ok(()) } else { Err(ClassicError::NotBuilt(unbuilt)) }
+}
+
+fn note_what_has_no_effect(options: &Options, notes: &mut Vec<String>) {
+    let idle = [
+        (options.auto_pong, "--auto-pong has no effect: pings are always answered"),
+        (options.libserver, "--libserver has no effect: there is one server"),
+        (options.cafile.is_some(), "--cafile has no effect without --verify-client"),
+        (options.wrap_mode.is_some(), "--wrap-mode has no effect without -- PROGRAM"),
+    ];
+    notes.extend(idle.into_iter().filter(|(typed, _)| *typed).map(|(_, note)| note.to_owned()));
+}
+
+/// 0 switches an option off.
+fn unless_zero(seconds: Option<u64>) -> Option<u64> {
+    seconds.filter(|seconds| *seconds > 0)
+}
+
+/// A value that has no place in a file.
+fn said<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}

@@ -1,0 +1,100 @@
+//! The verbs and their options.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::exit::{Answer, Exit};
+use super::{Command, Routes, Serve};
+use crate::config;
+use crate::log;
+use crate::server::listener::{ListenAddress, ListenAddressError};
+
+/// A first word that is one of these is a verb, not the source address of a classic command line.
+pub(super) const NAMES: &[&str] = &["serve", "check", "convert", "demo", "help"];
+
+/// Bridges WebSocket clients to stream sockets
+#[derive(Debug, Parser)]
+#[command(name = "websockify", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Run the routes of a directory
+    #[command(after_help = "Each NAME.toml of the directory is a route. Without names, all of them run.")]
+    Serve {
+        #[command(flatten)]
+        routes: RouteOptions,
+        /// Log debug records too
+        #[arg(short, long)]
+        verbose: bool,
+    },
+    /// Tell what is wrong with routes, and what would be right
+    #[command(
+        after_help = "Exit status: 0 when all is well, 78 when not. Nothing is started and no session is touched."
+    )]
+    Check {
+        #[command(flatten)]
+        routes: RouteOptions,
+    },
+    /// Print the TOML that says the same as a classic command line
+    #[command(after_help = "Example: websockify convert -- --web /usr/share/novnc 6080 localhost:5901")]
+    Convert {
+        /// The old command line; the program's name may be left out
+        #[arg(last = true, required = true, value_name = "OLD COMMAND LINE")]
+        arguments: Vec<OsString>,
+    },
+    /// Serve a built-in page that talks to a built-in target
+    Demo {
+        /// Where to listen; 0 picks a free port
+        #[arg(value_name = "[ADDRESS:]PORT", default_value = "localhost:6080", value_parser = demo_address)]
+        address: ListenAddress,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct RouteOptions {
+    /// The routes; all of the directory when none is named
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// The directory of the routes
+    #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIRECTORY)]
+    config: PathBuf,
+}
+
+impl From<RouteOptions> for Routes {
+    fn from(options: RouteOptions) -> Self {
+        Self { directory: options.config, names: options.names }
+    }
+}
+
+/// Understands a command line that begins with one of [`NAMES`].
+pub(super) fn parse(arguments: &[OsString]) -> Result<Command, Answer> {
+    let program = OsString::from("websockify");
+    let line = CommandLine::try_parse_from(std::iter::once(&program).chain(arguments)).map_err(|error| Answer {
+        text: error.to_string(),
+        exit: if error.use_stderr() { Exit::Usage } else { Exit::Success },
+    })?;
+    Ok(match line.verb {
+        Verb::Serve { routes, verbose } => {
+            Command::Serve(Serve { routes: routes.into(), log: log::Settings { verbose, ..Default::default() } })
+        }
+        Verb::Check { routes } => Command::Check(routes.into()),
+        Verb::Convert { arguments } => Command::Convert(arguments),
+        Verb::Demo { address } => Command::Demo(address),
+    })
+}
+
+/// The demo is for whoever started it: a port alone is one of this machine only, unlike in a route.
+fn demo_address(text: &str) -> Result<ListenAddress, ListenAddressError> {
+    match text.parse()? {
+        ListenAddress::Tcp { host, port } => {
+            Ok(ListenAddress::Tcp { host: host.or_else(|| Some("localhost".to_owned())), port })
+        }
+        ListenAddress::Unix { .. } => Err(ListenAddressError::Form(text.to_owned())), // a browser could not come
+    }
+}

@@ -1,0 +1,153 @@
+//! A route's file as it is written: a struct for each table, with kebab-case keys and the place of every value.
+//!
+//! Nothing is understood here: durations, sizes and addresses are still text. [`File::read`] makes it of TOML, the
+//! classic command line makes it of its options, `convert` prints it; [`super::meaning`] says what it means. Unknown
+//! keys and wrong types are complaints of `read`.
+
+use std::ops::Range;
+
+use serde::Serialize;
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::document::{Complaint, Table};
+use super::problem::Mistake;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct File {
+    pub(crate) description: Option<Spanned<String>>,
+    pub(crate) listen: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) listen_mode: Option<Spanned<String>>,
+    pub(crate) target: Option<Spanned<String>>,
+    pub(crate) web: Option<Web>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) websocket: Option<WebSocket>,
+    pub(crate) limits: Option<Limits>,
+}
+
+/// `web = "DIR"`, `web = "builtin:NAME"`, or `[web]`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Web {
+    Short(Spanned<String>),
+    Table(WebTable),
+}
+
+/// `[web]`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct WebTable {
+    #[serde(skip)]
+    pub(crate) place: Range<usize>,
+    pub(crate) root: Option<Spanned<String>>,
+    pub(crate) follow_symlinks: Option<Spanned<bool>>,
+    pub(crate) listing: Option<Spanned<bool>>,
+}
+
+/// `[tls]`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Tls {
+    #[serde(skip)]
+    pub(crate) place: Range<usize>,
+    pub(crate) mode: Option<Spanned<String>>,
+    pub(crate) certificate: Option<Spanned<String>>,
+    pub(crate) key: Option<Spanned<String>>,
+}
+
+/// `[websocket]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct WebSocket {
+    pub(crate) heartbeat: Option<Spanned<String>>,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Limits {
+    pub(crate) connections: Option<Spanned<i64>>,
+    pub(crate) connections_per_address: Option<Spanned<i64>>,
+    pub(crate) backlog: Option<Spanned<i64>>,
+    pub(crate) handshake_timeout: Option<Spanned<String>>,
+    pub(crate) connect_timeout: Option<Spanned<String>>,
+    pub(crate) request_size: Option<Spanned<String>>,
+    pub(crate) idle_timeout: Option<Spanned<String>>,
+    pub(crate) close_timeout: Option<Spanned<String>>,
+    pub(crate) drain_timeout: Option<Spanned<String>>,
+}
+
+impl File {
+    /// Reads TOML. What could be read is there, even beside complaints; None: it is not TOML.
+    pub(super) fn read(text: &str, complaints: &mut Vec<Complaint>) -> Option<Self> {
+        let document = match DeTable::parse(text) {
+            Ok(document) => document,
+            Err(error) => {
+                let mistake = Mistake::Syntax(error.message().replace('\n', ", "));
+                complaints.push(Complaint { span: error.span().unwrap_or(0..0), mistake });
+                return None;
+            }
+        };
+        let mut table = Table::document(document, complaints);
+        let file = Self {
+            description: table.take("description", "description = \"the lab's desktop\""),
+            listen: table.take("listen", super::EXAMPLE_LISTEN),
+            listen_mode: table.take("listen-mode", "listen-mode = \"660\""),
+            target: table.take("target", super::EXAMPLE_TARGET),
+            web: table.string_or_table("web", "web = \"/usr/share/novnc\"", Web::Short, |table| {
+                Web::Table(WebTable::read(table))
+            }),
+            tls: table.table("tls", "a table [tls] with certificate = \"/etc/ssl/vnc.pem\"", Tls::read),
+            websocket: table.table("websocket", "a table [websocket] with heartbeat = \"30s\"", WebSocket::read),
+            limits: table.table("limits", "a table [limits] with connections = 100", Limits::read),
+        };
+        table.finish();
+        Some(file)
+    }
+}
+
+impl WebTable {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            place: table.span(),
+            root: table.take("root", super::EXAMPLE_ROOT),
+            follow_symlinks: table.take("follow-symlinks", "follow-symlinks = true"),
+            listing: table.take("listing", "listing = true"),
+        }
+    }
+}
+
+impl Tls {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            place: table.span(),
+            mode: table.take("mode", "mode = \"required\""),
+            certificate: table.take("certificate", super::EXAMPLE_CERTIFICATE),
+            key: table.take("key", "key = \"/etc/ssl/vnc.key\""),
+        }
+    }
+}
+
+impl WebSocket {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self { heartbeat: table.take("heartbeat", "heartbeat = \"30s\"") }
+    }
+}
+
+impl Limits {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            connections: table.take("connections", "connections = 100"),
+            connections_per_address: table.take("connections-per-address", "connections-per-address = 10"),
+            backlog: table.take("backlog", "backlog = 4096"),
+            handshake_timeout: table.take("handshake-timeout", "handshake-timeout = \"15s\""),
+            connect_timeout: table.take("connect-timeout", "connect-timeout = \"10s\""),
+            request_size: table.take("request-size", "request-size = \"16KiB\""),
+            idle_timeout: table.take("idle-timeout", "idle-timeout = \"1h\""),
+            close_timeout: table.take("close-timeout", "close-timeout = \"5s\""),
+            drain_timeout: table.take("drain-timeout", "drain-timeout = \"10s\""),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What a route's file means: a [`File`] becomes a [`Route`], the only way there is, for TOML and for the classic
+//! command line alike.
+//!
+//! Every value is parsed into the type of its owner (those with bounds in [`super::bounds`]); what does not parse, is
+//! missing, or names a file that is not there is a complaint, and all are found. Relative paths start at the directory
+//! of the file. Nothing is resolved or loaded: names are looked up when a session needs them, certificates by
+//! [`crate::tls`].
+
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::Route;
+use super::document::Complaint;
+use super::file::{self, File};
+use super::problem::Mistake;
+use crate::http;
+use crate::server::listener::ListenAddress;
+use crate::target::Target;
+use crate::tls;
+
+/// Who makes the listening sockets of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sockets {
+    /// The route names at least one address.
+    Bound,
+    /// They are passed in; the route may name none.
+    Inherited,
+}
+
+/// What a file means, and where it says so.
+#[derive(Debug)]
+pub(super) struct Meaning {
+    /// None: there are complaints.
+    pub(super) route: Option<Route>,
+    /// The addresses that could be understood, even when the rest could not.
+    pub(super) listen: Vec<Spanned<ListenAddress>>,
+    pub(super) target: Range<usize>,
+    pub(super) certificate: Option<Range<usize>>,
+    pub(super) key: Option<Range<usize>>,
+}
+
+impl File {
+    /// What the file means, for a route `name` whose relative paths start at `base`.
+    pub(super) fn understand(
+        self,
+        name: &str,
+        base: &Path,
+        sockets: Sockets,
+        complaints: &mut Vec<Complaint>,
+    ) -> Meaning {
+        let place_of = |value: Option<&Spanned<String>>| value.map(Spanned::span);
+        let target_place = place_of(self.target.as_ref()).unwrap_or(0..0);
+        let certificate = self.tls.as_ref().and_then(|tls| place_of(tls.certificate.as_ref()));
+        let key = self.tls.as_ref().and_then(|tls| place_of(tls.key.as_ref()));
+
+        let before = complaints.len();
+        let mut reader = Reader { base, complaints };
+        let listen = reader.listen(self.listen, self.listen_mode, sockets);
+        let target = reader.target(self.target);
+        let web = self.web.and_then(|web| reader.web(web));
+        let tls = self.tls.and_then(|tls| reader.tls(tls));
+        let heartbeat = self.websocket.and_then(|websocket| {
+            reader.duration("websocket.heartbeat", websocket.heartbeat, "\"30s\"", "no pings are sent")
+        });
+        let limits = reader.limits(self.limits.unwrap_or_default());
+
+        let sound = complaints.len() == before;
+        let route = target.filter(|_| sound).map(|target| Route {
+            name: name.to_owned(),
+            description: self.description.map(Spanned::into_inner),
+            listen: listen.iter().map(|address| address.get_ref().clone()).collect(),
+            target,
+            web,
+            tls,
+            heartbeat,
+            limits,
+        });
+        Meaning { route, listen, target: target_place, certificate, key }
+    }
+
+    /// The route of a file that did not come from TOML, so that mistakes have no place; the first one is enough.
+    pub(crate) fn into_route(self, name: &str, base: &Path, sockets: Sockets) -> Result<Route, Mistake> {
+        let mut complaints = Vec::new();
+        let meaning = self.understand(name, base, sockets, &mut complaints);
+        match complaints.into_iter().next() {
+            Some(complaint) => Err(complaint.mistake),
+            None => Ok(meaning.route.expect("without a complaint there is a route")),
+        }
+    }
+}
+
+/// Parses values and notes what is wrong with them.
+pub(super) struct Reader<'a> {
+    base: &'a Path,
+    complaints: &'a mut Vec<Complaint>,
+}
+
+impl Reader<'_> {
+    fn listen(
+        &mut self,
+        addresses: Option<Spanned<Vec<Spanned<String>>>>,
+        mode: Option<Spanned<String>>,
+        sockets: Sockets,
+    ) -> Vec<Spanned<ListenAddress>> {
+        match &addresses {
+            None if sockets == Sockets::Bound => self.miss(0..0, "listen", super::EXAMPLE_LISTEN),
+            Some(none) if none.get_ref().is_empty() => self.complain(none.span(), Mistake::ListenEmpty),
+            _ => {}
+        }
+        let written = addresses.map(Spanned::into_inner).unwrap_or_default();
+        let mut listen = Vec::with_capacity(written.len());
+        for address in written {
+            match address.get_ref().parse::<ListenAddress>() {
+                Ok(parsed) => listen.push(Spanned::new(address.span(), parsed)),
+                Err(error) => self.complain(address.span(), Mistake::ListenAddress(error)),
+            }
+        }
+        if let Some(mode) = mode {
+            self.listen_mode(&mode, &mut listen);
+        }
+        listen
+    }
+
+    fn listen_mode(&mut self, written: &Spanned<String>, listen: &mut [Spanned<ListenAddress>]) {
+        let text = written.get_ref();
+        let octal = text.bytes().all(|digit| digit.is_ascii_digit()); // from_str_radix would let a sign pass
+        let Some(wanted) = u32::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o777) else {
+            return self.complain(written.span(), Mistake::ListenMode(text.clone()));
+        };
+        let mut used = false;
+        for address in &mut *listen {
+            if let ListenAddress::Unix { mode, .. } = address.get_mut() {
+                *mode = wanted;
+                used = true;
+            }
+        }
+        if !used && !listen.is_empty() {
+            self.complain(written.span(), Mistake::ListenModeUnused);
+        }
+    }
+
+    fn target(&mut self, written: Option<Spanned<String>>) -> Option<Target> {
+        let Some(written) = written else {
+            self.miss(0..0, "target", super::EXAMPLE_TARGET);
+            return None;
+        };
+        match written.get_ref().parse() {
+            Ok(Target::Unix(path)) => Some(Target::Unix(self.base.join(path))),
+            Ok(target) => Some(target),
+            Err(error) => {
+                self.complain(written.span(), Mistake::Target(error));
+                None
+            }
+        }
+    }
+
+    fn web(&mut self, written: file::Web) -> Option<http::Web> {
+        let table = match written {
+            file::Web::Short(text) => {
+                if let Some(name) = text.get_ref().strip_prefix("builtin:") {
+                    if name == "demo" {
+                        return Some(http::Web::Builtin(http::Builtin::Demo));
+                    }
+                    self.complain(text.span(), Mistake::NotBuiltIn(text.get_ref().clone()));
+                    return None;
+                }
+                return self.directory("web", &text, false, false);
+            }
+            file::Web::Table(table) => table,
+        };
+        let Some(root) = table.root else {
+            self.miss(table.place, "web.root", super::EXAMPLE_ROOT);
+            return None;
+        };
+        let follow_symlinks = table.follow_symlinks.is_some_and(Spanned::into_inner);
+        let listing = table.listing.is_some_and(Spanned::into_inner);
+        self.directory("web.root", &root, follow_symlinks, listing)
+    }
+
+    fn directory(
+        &mut self,
+        key: &str,
+        written: &Spanned<String>,
+        follow_symlinks: bool,
+        listing: bool,
+    ) -> Option<http::Web> {
+        let root = self.base.join(written.get_ref());
+        let mistake = match fs::metadata(&root) {
+            Ok(metadata) if !metadata.is_dir() => Mistake::NotADirectory { key: key.to_owned(), path: root },
+            found => match found.and_then(|_| fs::read_dir(&root)) {
+                Ok(_) => return Some(http::Web::Directory(http::Directory { root, follow_symlinks, listing })),
+                Err(source) => Mistake::Unreadable { key: key.to_owned(), path: root, source },
+            },
+        };
+        self.complain(written.span(), mistake);
+        None
+    }
+
+    fn tls(&mut self, written: file::Tls) -> Option<tls::Settings> {
+        let mode = match written.mode {
+            None => tls::Mode::Sniff,
+            Some(mode) => match mode.get_ref().as_str() {
+                "sniff" => tls::Mode::Sniff,
+                "required" => tls::Mode::Required,
+                other => {
+                    let choices = &["sniff", "required"];
+                    let mistake = Mistake::Choice { key: "tls.mode".to_owned(), text: other.to_owned(), choices };
+                    self.complain(mode.span(), mistake);
+                    tls::Mode::Required
+                }
+            },
+        };
+        let key = written.key.and_then(|key| self.file("tls.key", &key));
+        let Some(certificate) = written.certificate else {
+            self.miss(written.place, "tls.certificate", super::EXAMPLE_CERTIFICATE);
+            return None;
+        };
+        let certificate = self.file("tls.certificate", &certificate)?;
+        Some(tls::Settings { mode, certificate, key })
+    }
+
+    /// A file that can be opened now; its content is the business of whoever loads it.
+    fn file(&mut self, key: &str, written: &Spanned<String>) -> Option<PathBuf> {
+        let path = self.base.join(written.get_ref());
+        let opened: io::Result<fs::Metadata> = fs::File::open(&path).and_then(|file| file.metadata());
+        let mistake = match opened {
+            Ok(metadata) if !metadata.is_dir() => return Some(path),
+            Ok(_) => Mistake::NotAFile { key: key.to_owned(), path },
+            Err(source) => Mistake::Unreadable { key: key.to_owned(), path, source },
+        };
+        self.complain(written.span(), mistake);
+        None
+    }
+
+    /// A key is missing, unless it is there with a wrong type.
+    fn miss(&mut self, span: Range<usize>, missing: &str, example: &'static str) {
+        let is_there =
+            |complaint: &Complaint| matches!(&complaint.mistake, Mistake::Type { key, .. } if key == missing);
+        if !self.complaints.iter().any(is_there) {
+            self.complain(span, Mistake::Missing { key: missing.to_owned(), example });
+        }
+    }
+
+    pub(super) fn complain(&mut self, span: Range<usize>, mistake: Mistake) {
+        self.complaints.push(Complaint { span, mistake });
+    }
+}

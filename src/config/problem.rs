@@ -1,0 +1,278 @@
+//! What can be wrong with a configuration, and the sentence that says it together with what would be right.
+//!
+//! A [`Mistake`] is what is wrong, a [`Problem`] a mistake at its place, a [`ConfigError`] all problems of a
+//! configuration: they are collected, so that one look at the output is enough to put everything right.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::place::Place;
+use crate::server::listener::ListenAddressError;
+use crate::target::TargetError;
+
+/// One thing that is wrong in a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Mistake {
+    /// A file or directory that a route needs and that cannot be read.
+    #[error("'{key}': cannot read {}", path.display())]
+    Unreadable {
+        /// The key that names it.
+        key: String,
+        /// After relative paths were resolved.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A web root that is a file.
+    #[error("'{key}': {} is not a directory", path.display())]
+    NotADirectory {
+        /// The key that names it.
+        key: String,
+        /// After relative paths were resolved.
+        path: PathBuf,
+    },
+    /// A certificate or key that is a directory.
+    #[error("'{key}': {} is a directory, not a PEM file", path.display())]
+    NotAFile {
+        /// The key that names it.
+        key: String,
+        /// After relative paths were resolved.
+        path: PathBuf,
+    },
+    /// A web page set that does not exist.
+    #[error("'{0}' is not built in: write \"builtin:demo\", or a directory")]
+    NotBuiltIn(String),
+    /// A word where only a few are allowed.
+    #[error("'{text}' is not a value of '{key}': write {}", alternatives(choices))]
+    Choice {
+        /// The key.
+        key: String,
+        /// What was written.
+        text: String,
+        /// What may be written.
+        choices: &'static [&'static str],
+    },
+    /// The target's connect may take longer than the whole handshake.
+    #[error(
+        "'limits.connect-timeout' must be shorter than 'limits.handshake-timeout', or clients never learn why: \
+             write less than {0}"
+    )]
+    ConnectTimeout(humantime::Duration),
+    /// A number beyond its bounds.
+    #[error("{number} is out of range: '{key}' is from {min} to {max}")]
+    Count {
+        /// The key.
+        key: String,
+        /// What was written.
+        number: i64,
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// A duration that cannot be read.
+    #[error("'{text}' is not a duration: write a number and a unit, such as {example}")]
+    Duration {
+        /// What was written.
+        text: String,
+        /// How it could be written.
+        example: &'static str,
+    },
+    /// A duration beyond its bounds.
+    #[error("'{text}' is out of range: '{key}' is from 1ms to 365days; without the key, {absent}")]
+    DurationRange {
+        /// The key.
+        key: String,
+        /// What was written.
+        text: String,
+        /// What the key's absence means.
+        absent: &'static str,
+    },
+    /// No address to listen on.
+    #[error("'listen' is empty: write one address at least, such as listen = \"6080\"")]
+    ListenEmpty,
+    /// An address that is none.
+    #[error(transparent)]
+    ListenAddress(ListenAddressError),
+    /// Two listeners cannot have one address.
+    #[error("'{address}' is taken by '{other}' at {place}: remove one of the two, or change its port or path")]
+    ListenTwice {
+        /// The second.
+        address: String,
+        /// The first.
+        other: String,
+        /// Where the first is.
+        place: Place,
+    },
+    /// Permissions that are not octal.
+    #[error("'{0}' is not a mode: write permissions in octal digits, such as listen-mode = \"660\"")]
+    ListenMode(String),
+    /// Permissions without a socket in the file system.
+    #[error("'listen-mode' is for Unix sockets and 'listen' has none: remove it, or listen on a /path")]
+    ListenModeUnused,
+    /// A key that must be there is not.
+    #[error("'{key}' is missing: write {example}")]
+    Missing {
+        /// The key.
+        key: String,
+        /// How it could be written.
+        example: &'static str,
+    },
+    /// A size that cannot be read or is beyond its bounds.
+    #[error("'{text}' is not a value of 'limits.request-size': write a size from 8KiB to 1MiB, such as \"16KiB\"")]
+    RequestSize {
+        /// What was written.
+        text: String,
+    },
+    /// Not TOML.
+    #[error("not TOML: {0}")]
+    Syntax(String),
+    /// A target that is none.
+    #[error(transparent)]
+    Target(TargetError),
+    /// A value of another type than its key's.
+    #[error("'{key}' is {found}: write {example}")]
+    Type {
+        /// The key.
+        key: String,
+        /// The type it has, with its article.
+        found: &'static str,
+        /// How it could be written.
+        example: &'static str,
+    },
+    /// A key that this version does not know.
+    #[error("unknown key '{key}': {}", instead(suggestion.as_deref(), "known are", known))]
+    UnknownKey {
+        /// The key, with its table.
+        key: String,
+        /// A known one that looks alike.
+        suggestion: Option<String>,
+        /// All that are known in its table.
+        known: Vec<String>,
+    },
+    /// No directory of routes.
+    #[error("no such directory: create it and write a route to NAME.toml in it, or name another with --config DIR")]
+    DirectoryMissing,
+    /// A directory without routes.
+    #[error("no *.toml file in it: write a route to NAME.toml there, or name another directory with --config DIR")]
+    DirectoryEmpty,
+    /// A directory or a route's file that cannot be read.
+    #[error("cannot be read")]
+    FileUnreadable {
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file that is not text.
+    #[error("not UTF-8 from here on: save the file in UTF-8")]
+    NotUtf8,
+    /// A file name that cannot be a route's name.
+    #[error("'{0}' cannot be a route's name: use letters a to z, digits, '-', '_' and '.' in the file's name")]
+    RouteName(String),
+    /// A route was asked for that has no file.
+    #[error("no route '{name}' here: {}", instead(suggestion.as_deref(), "there are", known))]
+    UnknownRoute {
+        /// What was asked for.
+        name: String,
+        /// A route that is called alike.
+        suggestion: Option<String>,
+        /// The routes that exist.
+        known: Vec<String>,
+    },
+}
+
+/// Something wrong at a place.
+#[derive(Debug)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub mistake: Mistake,
+}
+
+/// The whole line that a user sees: the place, the mistake, and the chain of its reasons. It is the end of the chain's
+/// way, which is why it, unlike an error's Display, names the sources.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, chain(&self.mistake))
+    }
+}
+
+/// Everything that is wrong with a configuration: never empty, one line each.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// In the order of files and places.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            write!(f, "{}{problem}", if index == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for ConfigError {}
+
+/// An error and its reasons on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(reason) = source {
+        line.push_str(": ");
+        line.push_str(&reason.to_string());
+        source = reason.source();
+    }
+    line
+}
+
+/// The candidate that `word` was meant to be, if one is near enough for that.
+pub(super) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let word = word.to_lowercase();
+    let mut near: Vec<(usize, &str)> = Vec::new();
+    for candidate in candidates {
+        let distance = strsim::osa_distance(&word, candidate);
+        // A third of the letters may be wrong; or it is an abbreviation: `cert` for `certificate`.
+        let abbreviated = word.chars().count() >= 3 && (candidate.starts_with(&word) || word.starts_with(candidate));
+        if abbreviated || distance * 3 <= candidate.chars().count() {
+            near.push((distance, candidate));
+        }
+    }
+    near.into_iter().min().map(|(_, candidate)| candidate.to_owned())
+}
+
+fn instead(suggestion: Option<&str>, introduction: &str, known: &[String]) -> String {
+    match suggestion {
+        Some(suggestion) => format!("did you mean '{suggestion}'?"),
+        None => format!("{introduction} {}", known.join(", ")),
+    }
+}
+
+fn alternatives(choices: &[&str]) -> String {
+    choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions_are_near() {
+        let known = ["target", "listen", "listen-mode", "certificate", "web"];
+        let cases = [
+            ("tagret", Some("target")),
+            ("Target", Some("target")),
+            ("listn", Some("listen")),
+            ("cert", Some("certificate")),
+            ("wb", Some("web")),
+            ("program", None),
+            ("x", None),
+        ];
+        for (word, expected) in cases {
+            assert_eq!(suggestion(word, known).as_deref(), expected, "{word}");
+        }
+    }
+}

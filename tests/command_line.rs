@@ -1,0 +1,557 @@
+//! The classic command line means what the original's did, fails as the original's did, and converts to a file that
+//! means the same; the verbs have their own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use websockify::cli::{self, Answer, Classic, Command, Exit, Lifetime, Routes, Serve};
+use websockify::config::{Route, load_directory};
+use websockify::log::{self, Syslog, SyslogServer};
+use websockify::server::listener::ListenAddress;
+use websockify::target::Target;
+use websockify::{http, tls};
+
+/// A start directory with the files that command lines here name.
+fn start_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("www")).unwrap();
+    for name in ["other.pem", "other.key"] {
+        fs::write(directory.path().join(name), "not looked into here").unwrap();
+    }
+    directory
+}
+
+fn words(line: &str) -> Vec<OsString> {
+    line.split_whitespace().map(OsString::from).collect()
+}
+
+fn parse_in(line: &str, start: &Path) -> Result<Command, Answer> {
+    cli::parse(&words(line), start)
+}
+
+#[track_caller]
+fn classic_in(line: &str, start: &Path) -> Classic {
+    match parse_in(line, start) {
+        Ok(Command::Classic(classic)) => *classic,
+        other => panic!("'{line}': {other:?}"),
+    }
+}
+
+#[track_caller]
+fn classic(line: &str) -> Classic {
+    classic_in(line, start_directory().path())
+}
+
+#[track_caller]
+fn refused(line: &str) -> Answer {
+    match parse_in(line, start_directory().path()) {
+        Err(answer) => answer,
+        Ok(command) => panic!("'{line}': {command:?}"),
+    }
+}
+
+/// The message of a usage error, which comes after the usage block.
+#[track_caller]
+fn usage_error(line: &str) -> String {
+    let Answer { text, exit } = refused(line);
+    assert_eq!(exit, Exit::ClassicUsage, "{line}: {text}");
+    assert!(text.starts_with("Usage: websockify [options] "), "{line}: {text}");
+    let last = text.lines().last().unwrap();
+    last.strip_prefix("websockify: error: ").unwrap_or_else(|| panic!("{line}: {text}")).to_owned()
+}
+
+fn tcp(host: impl Into<Option<&'static str>>, port: u16) -> ListenAddress {
+    ListenAddress::Tcp { host: host.into().map(str::to_owned), port }
+}
+
+fn target(host: &str, port: u16) -> Target {
+    Target::Tcp { host: host.to_owned(), port }
+}
+
+#[test]
+fn sources() {
+    let cases = [
+        ("6080", tcp(None, 6080)),
+        (":6080", tcp(None, 6080)),
+        ("0", tcp(None, 0)),
+        ("127.0.0.1:6080", tcp("127.0.0.1", 6080)),
+        ("[::1]:6080", tcp("::1", 6080)),
+        ("::1:6080", tcp("::1", 6080)),
+        ("host.name:65535", tcp("host.name", 65535)),
+    ];
+    for (source, expected) in cases {
+        assert_eq!(classic(&format!("{source} h:1")).route.listen, [expected], "{source}");
+    }
+    for source in ["http", "65536", "99999", "host:", "6080x", "/run/x", "/run/x:6080"] {
+        assert_eq!(
+            usage_error(&format!("{source} h:1")),
+            format!("Error parsing listen port: '{source}' does not end in a number from 0 to 65535")
+        );
+    }
+}
+
+#[test]
+fn targets() {
+    let cases = [
+        ("localhost:5900", target("localhost", 5900)),
+        (":5900", target("localhost", 5900)),
+        ("[::1]:5900", target("::1", 5900)),
+        ("::1:5900", target("::1", 5900)),
+        // A host of that name, not a path.
+        ("unix:5900", target("unix", 5900)),
+    ];
+    for (written, expected) in cases {
+        assert_eq!(classic(&format!("6080 {written}")).route.target, expected, "{written}");
+    }
+    assert_eq!(usage_error("6080 localhost"), "Error parsing target: 'localhost' is not HOST:PORT");
+    for written in ["h:vnc", "h:0", "h:65536", "unix:/run/x.sock"] {
+        assert_eq!(
+            usage_error(&format!("6080 {written}")),
+            format!("Error parsing target port: '{written}' does not end in a number from 1 to 65535")
+        );
+    }
+}
+
+#[test]
+fn a_plain_line_means_no_more_than_it_says() {
+    let classic = classic("6080 localhost:5900");
+    assert_eq!(classic.route.name, "websockify");
+    assert_eq!(classic.route.web, None);
+    assert_eq!(classic.route.tls, None);
+    assert_eq!(classic.route.heartbeat, None);
+    assert_eq!(classic.lifetime, Lifetime::default());
+    assert_eq!(classic.log, log::Settings::default());
+    assert!(!(classic.daemon || classic.inetd || classic.traffic || classic.prefer_ipv6));
+}
+
+#[test]
+fn order_does_not_matter() {
+    let start = start_directory();
+    let expected = classic_in("--web www --heartbeat 30 -v 6080 h:1", start.path());
+    for line in [
+        "6080 --web www h:1 --heartbeat 30 -v",
+        "6080 h:1 --heartbeat=30 --web=www --verbose",
+        "-v 6080 --heartbeat 30 h:1 --web www",
+    ] {
+        assert_eq!(classic_in(line, start.path()), expected, "{line}");
+    }
+}
+
+#[test]
+fn short_options_are_bundled() {
+    let classic = classic("-vD6 6080 h:1");
+    assert!(classic.log.verbose && classic.daemon && classic.prefer_ipv6);
+}
+
+#[test]
+fn unique_prefixes_are_enough() {
+    let classic = classic("--run --heart 5 --prefer --dae --traf --log x.log --time 7 --idle 8 --auto 6080 h:1");
+    assert_eq!(classic.lifetime.timeout, Some(Duration::from_secs(7)));
+    assert_eq!(classic.lifetime.idle_timeout, Some(Duration::from_secs(8)));
+    assert!(classic.lifetime.run_once && classic.prefer_ipv6 && classic.daemon && classic.traffic);
+    assert_eq!(classic.route.heartbeat, Some(Duration::from_secs(5)));
+}
+
+#[test]
+fn ambiguous_prefixes_name_the_candidates() {
+    let expected = "ambiguous option: --t (--target-config, --timeout, --token-plugin, --token-source, --traffic?)";
+    for line in ["--t", "--t 5 6080 h:1", "--t=5 6080 h:1", "6080 h:1 --t"] {
+        assert_eq!(usage_error(line), expected, "{line}");
+    }
+    assert_eq!(usage_error("--ver 6080 h:1"), "ambiguous option: --ver (--verbose, --verify-client, --version?)");
+}
+
+#[test]
+fn usage_errors() {
+    let cases = [
+        ("", "Too few arguments"),
+        ("6080", "Too few arguments"),
+        ("6080 --", "Too few arguments"),
+        ("--inetd", "Too few arguments"),
+        ("6080 h:1 extra", "Too many arguments"),
+        ("--unix-target x 6080 h:1", "Too many arguments"),
+        ("--token-plugin X 6080 h:1", "Too many arguments"),
+        ("--target-config X 6080 h:1", "Too many arguments"),
+        ("6080 h:1 -- true", "Too many arguments"),
+        ("--inetd 6080 h:1", "Error parsing target: '6080' is not HOST:PORT"),
+        ("--unix-listen x 6080 h:1", "Error parsing target: '6080' is not HOST:PORT"),
+        ("--unix-listen x --inetd h:1", "--inetd and --unix-listen exclude each other"),
+        (
+            "--unix-listen x --unix-listen-mode rw h:1",
+            "Error parsing listen unix socket mode: 'rw' is not octal digits up to 777",
+        ),
+        (
+            "--unix-listen x --unix-listen-mode= h:1",
+            "Error parsing listen unix socket mode: '' is not octal digits up to 777",
+        ),
+        ("--token-source x 6080", "You must use --token-plugin to use --token-source"),
+        ("--host-token 6080", "You must use --token-plugin to use --host-token"),
+        ("--auth-source x 6080 h:1", "You must use --auth-plugin to use --auth-source"),
+        ("--web-auth 6080 h:1", "You must use --auth-plugin to use --web-auth"),
+        ("--web-auth --auth-plugin X 6080 h:1", "You must use --web to use --web-auth"),
+        ("--legacy-syslog 6080 h:1", "You must use --syslog to use --legacy-syslog"),
+        ("--syslog h:x 6080 h:1", "Error parsing syslog port: 'h:x' does not end in a number from 0 to 65535"),
+        ("-5 h:1", "no such option: -5"),
+        ("-vx 6080 h:1", "no such option: -x"),
+        ("--no-parent 6080 h:1", "no such option: --no-parent"),
+        ("6080 h:1 --cert", "--cert option requires a value"),
+        ("--daemon=1 6080 h:1", "--daemon option does not take a value"),
+        (
+            "--heartbeat often 6080 h:1",
+            "option --heartbeat: invalid value: 'often': write whole seconds, at most 31536000",
+        ),
+        ("--timeout -5 6080 h:1", "option --timeout: invalid value: '-5': write whole seconds, at most 31536000"),
+        (
+            "--idle-timeout 31536001 6080 h:1",
+            "option --idle-timeout: invalid value: '31536001': write whole seconds, at most 31536000",
+        ),
+        (
+            "--wrap-mode never 6080 h:1",
+            "option --wrap-mode: invalid choice: 'never' (choose from exit, ignore, respawn)",
+        ),
+        (
+            "--ssl-version 3 6080 h:1",
+            "option --ssl-version: invalid choice: '3' (choose from default, tlsv1_1, tlsv1_2, tlsv1_3)",
+        ),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(usage_error(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn the_last_of_a_repeated_option_wins() {
+    let classic = classic("--heartbeat 5 --heartbeat 6 -v -v 6080 h:1");
+    assert_eq!(classic.route.heartbeat, Some(Duration::from_secs(6)));
+}
+
+#[test]
+fn a_value_may_begin_with_a_dash() {
+    let classic = classic("--log-file -v 6080 h:1");
+    assert_eq!(classic.log.file.unwrap().file_name().unwrap(), "-v");
+    assert!(!classic.log.verbose);
+}
+
+#[test]
+fn unix_sockets() {
+    let start = start_directory();
+    let path = |name: &str| start.path().join(name);
+    let listens = |line: &str| classic_in(line, start.path()).route.listen;
+    assert_eq!(listens("--unix-listen x.sock h:1"), [ListenAddress::Unix { path: path("x.sock"), mode: 0o600 }]);
+    assert_eq!(
+        listens("--unix-listen /run/x.sock --unix-listen-mode 660 h:1"),
+        [ListenAddress::Unix { path: "/run/x.sock".into(), mode: 0o660 }]
+    );
+    // Without a Unix socket to listen on, not even a bad mode counts.
+    assert_eq!(listens("--unix-listen-mode rw 6080 h:1"), [tcp(None, 6080)]);
+    assert_eq!(classic_in("--unix-target t.sock 6080", start.path()).route.target, Target::Unix(path("t.sock")));
+}
+
+#[test]
+fn inetd_listens_nowhere() {
+    let classic = classic("--inetd h:1");
+    assert!(classic.inetd);
+    assert_eq!(classic.route.listen, []);
+}
+
+#[test]
+fn tls_is_offered_when_there_is_a_certificate() {
+    let start = start_directory();
+    let path = |name: &str| start.path().join(name);
+    let settings = |mode, certificate, key: Option<&str>| {
+        Some(tls::Settings { mode, certificate: path(certificate), key: key.map(path) })
+    };
+    let tls_of = |line: &str| classic_in(line, start.path()).route.tls;
+    assert_eq!(tls_of("6080 h:1"), None);
+    assert_eq!(tls_of("--cert gone.pem --key gone.key 6080 h:1"), None);
+    assert_eq!(
+        classic_in("--cert gone.pem 6080 h:1", start.path()).notes,
+        [format!("no TLS: there is no certificate {}", path("gone.pem").display())]
+    );
+    assert_eq!(tls_of("--cert other.pem 6080 h:1"), settings(tls::Mode::Sniff, "other.pem", None));
+    assert_eq!(
+        tls_of("--cert other.pem --key other.key --ssl-only 6080 h:1"),
+        settings(tls::Mode::Required, "other.pem", Some("other.key"))
+    );
+    fs::write(path("self.pem"), "not looked into here").unwrap();
+    assert_eq!(tls_of("6080 h:1"), settings(tls::Mode::Sniff, "self.pem", None));
+}
+
+#[test]
+fn missing_files_are_told() {
+    let start = start_directory();
+    let error = |line: &str| {
+        let answer = parse_in(line, start.path()).unwrap_err();
+        assert_eq!(answer.exit, Exit::ClassicUsage);
+        let message = answer.text.lines().last().unwrap().to_owned();
+        message.replace(&format!("{}/", start.path().display()), "")
+    };
+    assert_eq!(error("--ssl-only 6080 h:1"), "websockify: error: SSL only and self.pem not found");
+    assert_eq!(
+        error("--cert other.pem --key gone.key 6080 h:1"),
+        "websockify: error: '--key': cannot read gone.key: No such file or directory (os error 2)"
+    );
+    assert_eq!(error("--cert www 6080 h:1"), "websockify: error: '--cert': www is a directory, not a PEM file");
+    assert_eq!(
+        error("--web gone 6080 h:1"),
+        "websockify: error: '--web': cannot read gone: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn web_never_lists_directories() {
+    let start = start_directory();
+    for line in ["--web www 6080 h:1", "--web www --file-only 6080 h:1"] {
+        let root = start.path().join("www");
+        assert_eq!(
+            classic_in(line, start.path()).route.web,
+            Some(http::Web::Directory(http::Directory { root, follow_symlinks: false, listing: false }))
+        );
+    }
+}
+
+#[test]
+fn logs() {
+    let start = start_directory();
+    let log_of = |line: &str| classic_in(&format!("{line} 6080 h:1"), start.path()).log;
+    let syslog = |server, legacy| Some(Syslog { server, legacy });
+    assert_eq!(
+        log_of("-v --log-file x.log"),
+        log::Settings { verbose: true, file: Some(start.path().join("x.log")), syslog: None }
+    );
+    assert_eq!(log_of("--syslog /dev/log").syslog, syslog(SyslogServer::Local("/dev/log".into()), false));
+    assert_eq!(
+        log_of("--syslog [::1]:514 --legacy-syslog").syslog,
+        syslog(SyslogServer::Udp { host: "::1".to_owned(), port: 514 }, true)
+    );
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_by_name() {
+    let cases = [
+        ("--record x 6080 h:1", "--record"),
+        ("--key-password x 6080 h:1", "--key-password"),
+        ("--ssl-target 6080 h:1", "--ssl-target"),
+        ("--verify-client --cafile x 6080 h:1", "--verify-client"),
+        ("--ssl-version tlsv1_3 6080 h:1", "--ssl-version"),
+        ("--ssl-ciphers x 6080 h:1", "--ssl-ciphers"),
+        ("--target-config x 6080", "--target-config"),
+        ("--token-plugin X 6080", "--token-plugin"),
+        ("--token-plugin X --token-source x 6080", "--token-plugin, --token-source"),
+        ("--token-plugin X --host-token 6080", "--token-plugin, --host-token"),
+        ("--auth-plugin X --auth-source x 6080 h:1", "--auth-plugin, --auth-source"),
+        ("--web www --auth-plugin X --web-auth 6080 h:1", "--auth-plugin, --web-auth"),
+        ("6080 -- vncserver :1 -geometry 800x600", "-- PROGRAM"),
+        ("--wrap-mode=ignore 6080 -- vncserver :1", "--wrap-mode, -- PROGRAM"),
+    ];
+    for (line, options) in cases {
+        let expected = Answer { text: format!("websockify: error: {options}: not built yet\n"), exit: Exit::NotBuilt };
+        assert_eq!(refused(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_accepted_and_noted() {
+    let classic = classic("--auto-pong --libserver --cafile x --wrap-mode exit --ssl-version default 6080 h:1");
+    let words: Vec<_> = classic.notes.iter().map(|note| note.split(' ').next().unwrap()).collect();
+    assert_eq!(words, ["no", "--auto-pong", "--libserver", "--cafile", "--wrap-mode"]);
+}
+
+#[test]
+fn help_names_every_option_and_every_verb() {
+    let options = "help version verbose traffic record daemon run-once timeout idle-timeout cert key key-password ssl-only \
+                   ssl-target verify-client cafile ssl-version ssl-ciphers unix-listen unix-listen-mode unix-target inetd \
+                   web web-auth file-only wrap-mode prefer-ipv6 libserver target-config token-plugin token-source \
+                   host-token auth-plugin auth-source heartbeat log-file syslog legacy-syslog auto-pong";
+    let help = refused("--help");
+    assert_eq!(help.exit, Exit::Success);
+    for option in options.split_whitespace() {
+        assert!(help.text.contains(&format!("--{option}")), "--{option} is not in\n{}", help.text);
+    }
+    for verb in ["serve [NAME...]", "check [NAME...]", "convert -- ", "demo ["] {
+        assert!(help.text.contains(verb), "{verb} is not in\n{}", help.text);
+    }
+    for line in help.text.lines() {
+        assert!(line.chars().count() <= 100, "too wide for a terminal: {line}");
+    }
+    assert_eq!(refused("help"), help);
+    assert_eq!(refused("-h").exit, Exit::Success);
+    for line in ["--version", "-V"] {
+        assert_eq!(refused(line), Answer { text: "websockify 1.0.0-alpha.1\n".to_owned(), exit: Exit::Success });
+    }
+}
+
+#[test]
+fn verbs() {
+    let start = start_directory();
+    let routes = |directory: &str, names: &[&str]| Routes {
+        directory: PathBuf::from(directory),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let serve = |line: &str| match parse_in(line, start.path()) {
+        Ok(Command::Serve(serve)) => serve,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(serve("serve"), Serve { routes: routes("/etc/websockify", &[]), log: log::Settings::default() });
+    let verbose = log::Settings { verbose: true, ..Default::default() };
+    assert_eq!(
+        serve("serve vnc -v --config x telnet"),
+        Serve { routes: routes("x", &["vnc", "telnet"]), log: verbose }
+    );
+    let checked = parse_in("check vnc --config=x", start.path());
+    assert!(matches!(&checked, Ok(Command::Check(it)) if *it == routes("x", &["vnc"])), "{checked:?}");
+    let converted = parse_in("convert -- -v 6080 -- vncserver", start.path());
+    assert!(matches!(&converted, Ok(Command::Convert(old)) if *old == words("-v 6080 -- vncserver")), "{converted:?}");
+    for (line, host, port) in [
+        ("demo", "localhost", 6080),
+        ("demo 0", "localhost", 0),
+        ("demo 127.0.0.1:7000", "127.0.0.1", 7000),
+        ("demo [::1]:7000", "::1", 7000),
+    ] {
+        let demo = parse_in(line, start.path());
+        assert!(matches!(&demo, Ok(Command::Demo(address)) if *address == tcp(host, port)), "{line}: {demo:?}");
+    }
+}
+
+#[test]
+fn wrong_verb_lines_end_with_64_and_their_help_with_0() {
+    for line in
+        ["serve --speed", "check --config", "convert", "convert 6080 h:1", "demo http", "demo /run/x", "demo 1 2"]
+    {
+        let answer = refused(line);
+        assert_eq!(answer.exit, Exit::Usage, "{line}: {}", answer.text);
+    }
+    for verb in ["serve", "check", "convert", "demo"] {
+        for line in [format!("{verb} --help"), format!("help {verb}")] {
+            let answer = refused(&line);
+            assert_eq!(answer.exit, Exit::Success, "{line}");
+            assert!(answer.text.contains(&format!("Usage: websockify {verb}")), "{line}: {}", answer.text);
+        }
+    }
+}
+
+/// What the converted line means, read back from a file.
+fn converted(line: &str, start: &Path) -> Route {
+    let answer = cli::convert(&words(line), start);
+    assert_eq!(answer.exit, Exit::Success, "{line}: {}", answer.text);
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("websockify.toml"), &answer.text).unwrap();
+    let routes =
+        load_directory(directory.path(), &[]).unwrap_or_else(|error| panic!("{line}: {error}\n{}", answer.text));
+    routes.into_iter().next().unwrap().route
+}
+
+#[test]
+fn convert_says_the_same() {
+    let start = start_directory();
+    for line in [
+        "6080 localhost:5900",
+        "::1:6080 ::1:5900",
+        "[::1]:6080 unix:5900",
+        ":0 :5900",
+        "--web www --file-only --heartbeat 30 host.name:6080 h:1",
+        "--cert other.pem --key other.key --ssl-only 6080 h:1",
+        "--cert other.pem 6080 h:1",
+        "--cert gone.pem 6080 h:1",
+        "--unix-listen x.sock --unix-listen-mode 660 --unix-target t.sock",
+        "--unix-listen x.sock h:1",
+        "-vD6 --run-once --timeout 5 --idle-timeout 6 --log-file x --syslog h:514 --traffic 6080 h:1",
+    ] {
+        assert_eq!(converted(line, start.path()), classic_in(line, start.path()).route, "{line}");
+        assert_eq!(converted(&format!("/usr/bin/websockify {line}"), start.path()), converted(line, start.path()));
+    }
+}
+
+#[test]
+fn convert_prints_a_file_to_read() {
+    let start = start_directory();
+    let line =
+        "websockify -D --log-file x.log --web www --ssl-only --cert other.pem --heartbeat 30 6080 localhost:5900";
+    let text = cli::convert(&words(line), start.path()).text.replace(start.path().to_str().unwrap(), "/srv");
+    assert_eq!(
+        text,
+        r#"# Save this as /etc/websockify/NAME.toml, look at it with `websockify check NAME`, and run it with
+# `websockify serve NAME`.
+# -D: not in the file; whoever starts it keeps it in the background
+# --log-file: not in the file; `serve` logs to standard error, systemd keeps that
+
+listen = ["6080"]
+target = "localhost:5900"
+web = "/srv/www"
+
+[tls]
+mode = "required"
+certificate = "/srv/other.pem"
+
+[websocket]
+heartbeat = "30s"
+"#
+    );
+}
+
+#[test]
+fn convert_refuses_what_a_file_cannot_say() {
+    let start = start_directory();
+    let outcome = |line: &str| cli::convert(&words(line), start.path());
+    assert_eq!(outcome("--inetd h:1").exit, Exit::ClassicUsage);
+    assert_eq!(outcome("6080").exit, Exit::ClassicUsage);
+    assert_eq!(outcome("--record x 6080 h:1").exit, Exit::NotBuilt);
+}
+
+#[test]
+fn check_tells_per_route() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let check = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let (mut out, mut problems) = (Vec::new(), Vec::new());
+        let routes = Routes { directory: directory.path().to_owned(), names };
+        let exit = cli::check(&routes, &mut out, &mut problems).unwrap();
+        let problems = String::from_utf8(problems).unwrap().replace(&format!("{}/", directory.path().display()), "");
+        (exit, String::from_utf8(out).unwrap(), problems)
+    };
+    write("a.toml", "listen = \"6080\"\ntarget = \"127.0.0.1:1\"");
+    write("b.toml", "listen = \"6081\"\ntarget = \"unix:x.sock\"");
+    assert_eq!(check(&[]), (Exit::Success, "a: ok\nb: ok\n".to_owned(), String::new()));
+
+    write("c.toml", "listen = \"6081\"\ntarget = \"127.0.0.1:1\"");
+    write("d.toml", "listen = \"x\"\ntarget = \"127.0.0.1:1\"");
+    let (exit, out, problems) = check(&[]);
+    assert_eq!((exit, out.as_str()), (Exit::Config, "a: ok\n"));
+    assert_eq!(
+        problems.lines().map(|line| line.split(' ').next().unwrap()).collect::<Vec<_>>(),
+        ["c.toml:1:10:", "d.toml:1:10:"]
+    );
+    assert_eq!(check(&["a", "b"]).0, Exit::Success);
+
+    // No label of a name has more than 63 letters: looking it up fails without asking anybody.
+    write("e.toml", &format!("listen = \"0\"\ntarget = \"{}:1\"", "x".repeat(64)));
+    let (exit, out, problems) = check(&["e"]);
+    assert_eq!((exit, out.as_str()), (Exit::Success, "e: ok\n"));
+    assert!(problems.starts_with("e.toml:2:10: warning: the host of target 'xxxx"), "{problems}");
+}
+
+proptest! {
+    #[test]
+    fn no_words_make_it_panic(line in prop::collection::vec("-{0,2}[a-z:=/\\[\\]0-9 ä]{0,8}|--|6080|h:1|-[vD6hV]{1,3}", 0..6)) {
+        let start = start_directory();
+        let words: Vec<OsString> = line.iter().map(OsString::from).collect();
+        let _ = cli::parse(&words, start.path());
+        let _ = cli::convert(&words, start.path());
+    }
+
+    /// Whatever source and target are accepted, the converted file means the same.
+    #[test]
+    fn addresses_survive_conversion(source in "[a-z.:\\[\\]]{0,6}:?[0-9]{1,5}", target in "(unix|[a-z.:\\[\\]]{0,6}):[0-9]{1,5}") {
+        let start = start_directory();
+        let line = format!("{source} {target}");
+        if let Ok(Command::Classic(classic)) = parse_in(&line, start.path()) {
+            prop_assert_eq!(converted(&line, start.path()), classic.route);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Every mistake in a route's file is told at its place, with what would be right: the exact texts.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use websockify::config::load_directory;
+
+/// What loading the files says, with the directory's name taken out; "" when all is well.
+fn complaints(files: &[(&str, &str)], names: &[&str]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("www")).unwrap();
+    fs::write(directory.path().join("vnc.pem"), "not looked into here").unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    load(directory.path(), names).replace(&format!("{}/", directory.path().display()), "")
+}
+
+fn load(directory: &Path, names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    match load_directory(directory, &names) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[track_caller]
+fn expect(text: &str, expected: &[&str]) {
+    assert_eq!(complaints(&[("vnc.toml", text)], &[]).lines().collect::<Vec<_>>(), expected, "{text}");
+}
+
+/// The same, for a text that is appended to what every route needs; its first line is line 3.
+#[track_caller]
+fn expect_in_route(text: &str, expected: &[&str]) {
+    expect(&format!("listen = \"6080\"\ntarget = \"localhost:5901\"\n{text}"), expected);
+}
+
+#[test]
+fn a_sound_file_has_no_complaint() {
+    expect_in_route("web = \"www\"\n[tls]\ncertificate = \"vnc.pem\"\nkey = \"vnc.pem\"\n", &[]);
+}
+
+#[test]
+fn unknown_keys() {
+    expect_in_route("tagret = 1", &["vnc.toml:3:1: unknown key 'tagret': did you mean 'target'?"]);
+    expect_in_route(
+        "  program = {}",
+        &[
+            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, web, tls, websocket, \
+           limits",
+        ],
+    );
+    expect_in_route(
+        "[tls]\ncert = \"vnc.pem\"\ncertificate = \"vnc.pem\"",
+        &["vnc.toml:4:1: unknown key 'tls.cert': did you mean 'certificate'?"],
+    );
+    expect_in_route(
+        "[limits]\nspeed = 9",
+        &["vnc.toml:4:1: unknown key 'limits.speed': known are connections, connections-per-address, backlog, \
+           handshake-timeout, connect-timeout, request-size, idle-timeout, close-timeout, drain-timeout"],
+    );
+}
+
+#[test]
+fn missing_keys() {
+    expect(
+        "",
+        &[
+            "vnc.toml:1:1: 'listen' is missing: write listen = \"6080\"",
+            "vnc.toml:1:1: 'target' is missing: write target = \"localhost:5900\"",
+        ],
+    );
+    expect_in_route(
+        "[tls]\nmode = \"sniff\"",
+        &["vnc.toml:3:1: 'tls.certificate' is missing: write certificate = \"/etc/ssl/vnc.pem\""],
+    );
+    expect_in_route("web = {}", &["vnc.toml:3:7: 'web.root' is missing: write root = \"/usr/share/novnc\""]);
+}
+
+#[test]
+fn wrong_types() {
+    expect(
+        "listen = 6080\ntarget = [\"a:1\"]",
+        &[
+            "vnc.toml:1:10: 'listen' is an integer: write listen = \"6080\"",
+            // What is there and wrong is not missing as well.
+            "vnc.toml:2:10: 'target' is an array: write target = \"localhost:5900\"",
+        ],
+    );
+    expect(
+        "listen = [\"6080\", 6081]\ntarget = \"a:1\"",
+        &["vnc.toml:1:19: 'listen' is an integer: write listen = \"6080\""],
+    );
+    expect_in_route(
+        "tls = true\nweb = 1.5\n[websocket]\nheartbeat = 30\n[limits]\nconnections = \"many\"",
+        &[
+            "vnc.toml:3:7: 'tls' is a boolean: write a table [tls] with certificate = \"/etc/ssl/vnc.pem\"",
+            "vnc.toml:4:7: 'web' is a number with a point: write web = \"/usr/share/novnc\"",
+            "vnc.toml:6:13: 'websocket.heartbeat' is an integer: write heartbeat = \"30s\"",
+            "vnc.toml:8:15: 'limits.connections' is a string: write connections = 100",
+        ],
+    );
+}
+
+#[test]
+fn wrong_addresses() {
+    expect(
+        "listen = [\"6080\", \"host:http\", \"65536\"]\ntarget = \"localhost\"",
+        &[
+            "vnc.toml:1:19: 'host:http' is not an address to listen on: write a port (0 to 65535), host:port, \
+             [IPv6]:port or /path",
+            "vnc.toml:1:32: '65536' is not an address to listen on: write a port (0 to 65535), host:port, [IPv6]:port \
+             or /path",
+            "vnc.toml:2:10: 'localhost' is not a target: write host:port, [IPv6]:port or unix:/path",
+        ],
+    );
+    expect(
+        "listen = []\ntarget = \"localhost:0\"",
+        &[
+            "vnc.toml:1:10: 'listen' is empty: write one address at least, such as listen = \"6080\"",
+            "vnc.toml:2:10: '0' in target 'localhost:0' is not a port: write a number from 1 to 65535",
+        ],
+    );
+    expect_in_route(
+        "listen-mode = \"660\"",
+        &["vnc.toml:3:15: 'listen-mode' is for Unix sockets and 'listen' has none: remove it, or listen on a /path"],
+    );
+    for mode in ["rw", "888", "+66", "1777"] {
+        expect(
+            &format!("listen = \"/run/x.sock\"\ntarget = \"a:1\"\nlisten-mode = \"{mode}\""),
+            &[&format!(
+                "vnc.toml:3:15: '{mode}' is not a mode: write permissions in octal digits, such as listen-mode = \"660\""
+            )],
+        );
+    }
+}
+
+#[test]
+fn wrong_values() {
+    expect_in_route(
+        "web = \"builtin:vnc\"\n\
+         [tls]\n\
+         mode = \"on\"\n\
+         certificate = \"vnc.pem\"\n\
+         [websocket]\n\
+         heartbeat = \"0s\"\n\
+         [limits]\n\
+         connections = 0\n\
+         backlog = 99999999999999999999\n\
+         idle-timeout = \"soon\"\n\
+         close-timeout = \"1000years\"\n\
+         request-size = \"64\"\n",
+        &[
+            "vnc.toml:3:7: 'builtin:vnc' is not built in: write \"builtin:demo\", or a directory",
+            "vnc.toml:5:8: 'on' is not a value of 'tls.mode': write \"sniff\" or \"required\"",
+            "vnc.toml:8:13: '0s' is out of range: 'websocket.heartbeat' is from 1ms to 365days; without the key, no \
+             pings are sent",
+            "vnc.toml:10:15: 0 is out of range: 'limits.connections' is from 1 to 1000000",
+            "vnc.toml:11:11: 9223372036854775807 is out of range: 'limits.backlog' is from 1 to 1000000",
+            "vnc.toml:12:16: 'soon' is not a duration: write a number and a unit, such as \"1h\"",
+            "vnc.toml:13:17: '1000years' is out of range: 'limits.close-timeout' is from 1ms to 365days; without the \
+             key, it is 5s",
+            "vnc.toml:14:16: '64' is not a value of 'limits.request-size': write a size from 8KiB to 1MiB, such as \
+             \"16KiB\"",
+        ],
+    );
+    expect_in_route(
+        "[limits]\nconnect-timeout = \"20s\"",
+        &["vnc.toml:4:19: 'limits.connect-timeout' must be shorter than 'limits.handshake-timeout', or clients never \
+           learn why: write less than 15s"],
+    );
+    // The default of the one follows the other.
+    expect_in_route("[limits]\nhandshake-timeout = \"3s\"", &[]);
+}
+
+#[test]
+fn missing_files() {
+    expect_in_route(
+        "web = \"nowhere\"\n[tls]\ncertificate = \"gone.pem\"\nkey = \"www\"",
+        &[
+            "vnc.toml:3:7: 'web': cannot read nowhere: No such file or directory (os error 2)",
+            "vnc.toml:5:15: 'tls.certificate': cannot read gone.pem: No such file or directory (os error 2)",
+            "vnc.toml:6:7: 'tls.key': www is a directory, not a PEM file",
+        ],
+    );
+    expect_in_route("web = { root = \"vnc.pem\" }", &["vnc.toml:3:16: 'web.root': vnc.pem is not a directory"]);
+}
+
+#[test]
+fn not_toml() {
+    expect("listen = \"6080\"\ntarget localhost", &["vnc.toml:2:8: not TOML: key with no value, expected `=`"]);
+    expect("a = 1\na = 2", &["vnc.toml:2:1: not TOML: duplicate key"]);
+}
+
+#[test]
+fn not_utf8() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("vnc.toml"), b"listen = \"6080\"\n# caf\xe9\n").unwrap();
+    let path = directory.path().display();
+    assert_eq!(
+        load(directory.path(), &[]),
+        format!("{path}/vnc.toml:2:6: not UTF-8 from here on: save the file in UTF-8")
+    );
+}
+
+#[test]
+fn columns_count_characters() {
+    expect(
+        "listen = \"6080\"\ntarget = \"a:1\"\nweb = { \"räksmörgås\" = 1, root = \"www\", wrong = 2 }",
+        &[
+            "vnc.toml:3:9: unknown key 'web.räksmörgås': known are root, follow-symlinks, listing",
+            "vnc.toml:3:41: unknown key 'web.wrong': known are root, follow-symlinks, listing",
+        ],
+    );
+}
+
+#[test]
+fn an_address_is_listened_on_once() {
+    expect(
+        "listen = [\"6080\", \"127.0.0.1:6080\", \"0\", \"0\", \"6081\"]\ntarget = \"a:1\"",
+        &[
+            "vnc.toml:1:19: '127.0.0.1:6080' is taken by '6080' at vnc.toml:1:11: remove one of the two, or change its port \
+           or path",
+        ],
+    );
+    let route = |listen: &str| format!("target = \"a:1\"\nlisten = \"{listen}\"");
+    let two = |first: &str, second: &str| complaints(&[("a.toml", &route(first)), ("b.toml", &route(second))], &[]);
+    let taken = |first: &str, second: &str| {
+        format!(
+            "b.toml:2:10: '{second}' is taken by '{first}' at a.toml:2:10: remove one of the two, or change its port or path"
+        )
+    };
+    assert_eq!(two("[::1]:6080", "[0:0::1]:6080"), taken("[::1]:6080", "[0:0::1]:6080"));
+    assert_eq!(two("localhost:1", "LOCALHOST:1"), taken("localhost:1", "LOCALHOST:1"));
+    assert_eq!(two("/run/a.sock", "/run/a.sock"), taken("/run/a.sock", "/run/a.sock"));
+    assert_eq!(two("10.0.0.1:6080", "6080"), taken("10.0.0.1:6080", "6080"));
+    assert_eq!(two("10.0.0.1:6080", "10.0.0.2:6080"), "");
+    assert_eq!(two("/run/a.sock", "/run/b.sock"), "");
+}
+
+#[test]
+fn a_collision_is_told_even_beside_other_mistakes() {
+    assert_eq!(
+        complaints(&[("a.toml", "listen = \"6080\""), ("b.toml", "listen = \"6080\"\ntarget = \"a:1\"")], &[]),
+        "a.toml:1:1: 'target' is missing: write target = \"localhost:5900\"\n\
+         b.toml:1:10: '6080' is taken by '6080' at a.toml:1:10: remove one of the two, or change its port or path"
+    );
+}
+
+#[test]
+fn names_choose_routes() {
+    let good = "listen = \"0\"\ntarget = \"a:1\"";
+    let files =
+        [("vnc.toml", good), ("telnet.toml", good), ("bad.toml", ""), (".hidden.toml", "x"), ("notes.txt", "x")];
+    assert_eq!(complaints(&files, &["vnc", "telnet", "vnc"]), "");
+    let unknown = complaints(&files, &["vnx", "desktop"]);
+    let lines: Vec<_> = unknown.lines().map(|line| line.split_once(": ").unwrap().1).collect();
+    assert_eq!(
+        lines,
+        ["no route 'vnx' here: did you mean 'vnc'?", "no route 'desktop' here: there are bad, telnet, vnc"]
+    );
+    assert_eq!(
+        complaints(&[("my vnc.toml", good)], &[]),
+        "my vnc.toml: 'my vnc' cannot be a route's name: use letters a to z, digits, '-', '_' and '.' in the file's name"
+    );
+}
+
+#[test]
+fn a_directory_without_routes_is_told_with_the_cure() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display();
+    for names in [&[][..], &["vnc"]] {
+        assert_eq!(
+            load(directory.path(), names),
+            format!(
+                "{path}: no *.toml file in it: write a route to NAME.toml there, or name another directory with --config \
+                 DIR"
+            )
+        );
+    }
+    assert_eq!(
+        load(&directory.path().join("gone"), &[]),
+        format!(
+            "{path}/gone: no such directory: create it and write a route to NAME.toml in it, or name another with --config \
+             DIR"
+        )
+    );
+    fs::create_dir(directory.path().join("vnc.toml")).unwrap();
+    assert_eq!(load(directory.path(), &[]), format!("{path}/vnc.toml: cannot be read: Is a directory (os error 21)"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in ".*") {
+        complaints(&[("vnc.toml", &text)], &[]);
+    }
+
+    /// Anything in place of a value is either understood or told on its line.
+    #[test]
+    fn no_value_makes_it_panic(
+        key in prop::sample::select(vec![
+            "listen", "target", "web", "listen-mode", "tls.mode", "tls.certificate", "websocket.heartbeat",
+            "limits.connections", "limits.request-size", "limits.idle-timeout",
+        ]),
+        value in "(\"[ -!#-\\[\\]-~ä€]{0,12}\"|-?[0-9]{1,22}|\\[\\]|\\{\\}|true|1\\.5|1979-05-27)",
+    ) {
+        let said = complaints(&[("vnc.toml", &format!("{key} = {value}"))], &[]);
+        for line in said.lines() {
+            prop_assert!(line.starts_with("vnc.toml:1:"), "{line}");
+        }
+    }
+}

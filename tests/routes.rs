@@ -1,0 +1,176 @@
+//! Every key of a route's file means what it says, and what is left out has its default.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use websockify::config::{Loaded, Position, Route, load_directory};
+use websockify::http;
+use websockify::limits::Limits;
+use websockify::server::listener::ListenAddress;
+use websockify::target::Target;
+use websockify::tls;
+
+/// A directory with the route `vnc` and the files it may name.
+fn directory(text: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("www")).unwrap();
+    for name in ["vnc.pem", "vnc.key"] {
+        fs::write(directory.path().join(name), "not looked into here").unwrap();
+    }
+    fs::write(directory.path().join("vnc.toml"), text).unwrap();
+    directory
+}
+
+fn load(directory: &tempfile::TempDir) -> Loaded {
+    load_directory(directory.path(), &[]).unwrap_or_else(|error| panic!("{error}")).remove(0)
+}
+
+fn tcp(host: Option<&str>, port: u16) -> ListenAddress {
+    ListenAddress::Tcp { host: host.map(str::to_owned), port }
+}
+
+#[test]
+fn every_key_means_what_it_says() {
+    let directory = directory(
+        r#"
+description = "Desktop"
+listen = ["6080", "[2001:db8::1]:7443", "localhost:7000", "/run/vnc.sock"]
+listen-mode = "0660"
+target = "unix:vm/vnc.sock"
+web = { root = "www", follow-symlinks = true, listing = true }
+
+[tls]
+mode = "required"
+certificate = "vnc.pem"
+key = "vnc.key"
+
+[websocket]
+heartbeat = "1m 30s"
+
+[limits]
+connections = 100
+connections-per-address = 0xA
+backlog = 1_000
+handshake-timeout = "20s"
+connect-timeout = "12s"
+request-size = "64KiB"
+idle-timeout = "8h"
+close-timeout = "500ms"
+drain-timeout = "1m"
+"#,
+    );
+    let path = |name: &str| directory.path().join(name);
+    assert_eq!(
+        load(&directory).route,
+        Route {
+            name: "vnc".to_owned(),
+            description: Some("Desktop".to_owned()),
+            listen: vec![
+                tcp(None, 6080),
+                tcp(Some("2001:db8::1"), 7443),
+                tcp(Some("localhost"), 7000),
+                ListenAddress::Unix { path: "/run/vnc.sock".into(), mode: 0o660 },
+            ],
+            target: Target::Unix(path("vm/vnc.sock")),
+            web: Some(http::Web::Directory(http::Directory {
+                root: path("www"),
+                follow_symlinks: true,
+                listing: true
+            })),
+            tls: Some(tls::Settings {
+                mode: tls::Mode::Required,
+                certificate: path("vnc.pem"),
+                key: Some(path("vnc.key"))
+            }),
+            heartbeat: Some(Duration::from_secs(90)),
+            limits: Limits {
+                connections: NonZeroUsize::new(100).unwrap(),
+                connections_per_address: NonZeroUsize::new(10),
+                backlog: 1000,
+                handshake_timeout: Duration::from_secs(20),
+                connect_timeout: Duration::from_secs(12),
+                request_bytes_max: 65536,
+                idle_timeout: Some(Duration::from_hours(8)),
+                close_timeout: Duration::from_millis(500),
+                drain_timeout: Duration::from_mins(1),
+            },
+        }
+    );
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let directory = directory("listen = \"6080\"\ntarget = \"localhost:5900\"\n");
+    assert_eq!(
+        load(&directory).route,
+        Route {
+            name: "vnc".to_owned(),
+            description: None,
+            listen: vec![tcp(None, 6080)],
+            target: Target::Tcp { host: "localhost".to_owned(), port: 5900 },
+            web: None,
+            tls: None,
+            heartbeat: None,
+            limits: Limits::default(),
+        }
+    );
+}
+
+#[test]
+fn tls_is_sniffed_and_web_is_careful_unless_told_otherwise() {
+    let directory = directory("listen = \"/x\"\ntarget = \"a:1\"\nweb = \"www\"\n[tls]\ncertificate = \"vnc.pem\"\n");
+    let route = load(&directory).route;
+    assert_eq!(route.listen, [ListenAddress::Unix { path: "/x".into(), mode: 0o600 }]);
+    let root = directory.path().join("www");
+    let web = http::Directory { root, follow_symlinks: false, listing: false };
+    assert_eq!(route.web, Some(http::Web::Directory(web)));
+    let certificate = directory.path().join("vnc.pem");
+    assert_eq!(route.tls, Some(tls::Settings { mode: tls::Mode::Sniff, certificate, key: None }));
+}
+
+#[test]
+fn the_demo_page_is_built_in() {
+    let directory = directory("listen = \"0\"\ntarget = \"a:1\"\nweb = \"builtin:demo\"\n");
+    assert_eq!(load(&directory).route.web, Some(http::Web::Builtin(http::Builtin::Demo)));
+}
+
+#[test]
+fn a_shorter_handshake_shortens_the_connect() {
+    let directory = directory("listen = \"0\"\ntarget = \"a:1\"\nlimits.handshake-timeout = \"3s\"\n");
+    assert_eq!(load(&directory).route.limits.connect_timeout, Duration::from_secs(2));
+}
+
+#[test]
+fn places_are_kept_for_errors_of_later_stages() {
+    let directory = directory(
+        "listen = [\"0\",\n  \"0\"]\ntarget = \"a:1\"\n[tls]\ncertificate = \"vnc.pem\"\nkey = \"vnc.key\"\n",
+    );
+    let places = load(&directory).places;
+    let position = |line, column| Some(Position { line, column });
+    assert_eq!(places.listen.iter().map(|place| place.position).collect::<Vec<_>>(), [position(1, 11), position(2, 3)]);
+    assert_eq!(places.target.position, position(3, 10));
+    assert_eq!(places.certificate.unwrap().position, position(5, 15));
+    assert_eq!(places.key.unwrap().to_string(), format!("{}/vnc.toml:6:7", directory.path().display()));
+}
+
+proptest! {
+    #[test]
+    fn durations_sizes_and_counts_are_read_exactly(
+        heartbeat in 1..86_400_000_u64, size in 8_u64..=1024, connections in 1_usize..=1_000_000,
+    ) {
+        let heartbeat = Duration::from_millis(heartbeat);
+        let directory = directory(&format!(
+            "listen = \"0\"\ntarget = \"a:1\"\n\
+             websocket.heartbeat = \"{}\"\nlimits.request-size = \"{size}KiB\"\nlimits.connections = {connections}\n",
+            humantime::format_duration(heartbeat),
+        ));
+        let route = load(&directory).route;
+        prop_assert_eq!(route.heartbeat, Some(heartbeat));
+        prop_assert_eq!(route.limits.request_bytes_max as u64, size * 1024);
+        prop_assert_eq!(route.limits.connections.get(), connections);
+    }
+}
