@@ -1,6 +1,8 @@
 """The parts of a browser session: proxy, desktop, certificate and headless Chromium, all real.
 
-Each test gets fresh ones. They end with the test, and what they said is shown when it fails.
+Each test gets fresh ones, and what they said is shown when it fails. Only Chromium itself serves
+the whole run, because it starts slowly: there a test gets a tab of its own. As each proxy has a
+port of its own, no test sees what another stored.
 """
 
 import base64
@@ -126,9 +128,12 @@ def start_proxy(
     return start
 
 
-@pytest.fixture
-def browser(tmp_path: Path, certificate: Certificate) -> Iterator[WebDriver]:
+@pytest.fixture(scope="session")
+def chromium(
+    tmp_path_factory: pytest.TempPathFactory, certificate: Certificate
+) -> Iterator[WebDriver]:
     """Debian's Chromium without a window, with an empty profile, that can reach only loopback."""
+    folder = tmp_path_factory.mktemp("chromium")
     options = webdriver.ChromeOptions()
     options.binary_location = installed("chromium")
     for flag in [
@@ -141,7 +146,7 @@ def browser(tmp_path: Path, certificate: Certificate) -> Iterator[WebDriver]:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        f"--user-data-dir={tmp_path / 'chromium'}",
+        f"--user-data-dir={folder / 'profile'}",
         # A request to any other host fails at once, and shows in the page's console.
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
         # Trust this one key and still check everything else, for pages and WebSockets alike.
@@ -152,19 +157,31 @@ def browser(tmp_path: Path, certificate: Certificate) -> Iterator[WebDriver]:
     ]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    log = tmp_path / "chromedriver.log"
+    log = folder / "chromedriver.log"
     service = Service(installed("chromedriver"), log_output=str(log))
-    browser = webdriver.Chrome(options=options, service=service)
-    browser.set_page_load_timeout(20)
+    chromium = webdriver.Chrome(options=options, service=service)
+    chromium.set_page_load_timeout(20)
+    chromium.set_script_timeout(10)
+    yield chromium
+    chromium.quit()
+
+
+@pytest.fixture
+def browser(chromium: WebDriver) -> Iterator[WebDriver]:
+    """A tab for this test alone, that records the page's WebSockets."""
+    idle_tab = chromium.current_window_handle
+    chromium.switch_to.new_window("tab")
+    chromium.get_log("browser")  # forget what the tests before left
     # An even size puts a centred canvas on whole pixels.
-    browser.execute_cdp_cmd(
+    chromium.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False},
     )
     script = (HERE / "record_sockets.js").read_text()
-    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
-    yield browser
-    browser.quit()
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    yield chromium
+    chromium.close()
+    chromium.switch_to.window(idle_tab)
 
 
 @pytest.fixture

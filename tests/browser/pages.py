@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def eventually(
-    browser: WebDriver, look: Callable[[], T], what: str | Callable[[], str], within_s: float = 10
+    browser: WebDriver, look: Callable[[], T], what: str | Callable[[], str], within_s: float = 20
 ) -> T:
     """Look at the page until it is as wanted, and return what was seen; fail with `what` if late.
 
@@ -31,10 +31,12 @@ def eventually(
         raise AssertionError(f"not within {within_s} s: {reason}") from None
 
 
-def canvas_picture(browser: WebDriver, canvas: WebElement) -> Image.Image:
+def canvas_picture(
+    browser: WebDriver, canvas: WebElement, mode: str = "RGB"
+) -> Image.Image:
     """The pixels a canvas holds: PNG loses none, and neither scaling nor overlays touch them."""
     url = browser.execute_script("return arguments[0].toDataURL('image/png')", canvas)
-    return Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
+    return Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))).convert(mode)
 
 
 def picture_on_screen(browser: WebDriver, element: WebElement) -> Image.Image:

@@ -55,7 +55,7 @@ class Stream:
         with self._news:
             return self._text
 
-    def wait_for(self, pattern: str, within_s: float = 10) -> re.Match[str]:
+    def wait_for(self, pattern: str, within_s: float = 20) -> re.Match[str]:
         """Block until the pattern (multi-line, `.` spans lines) shows up, and return the match."""
         wanted = re.compile(pattern, re.MULTILINE | re.DOTALL)
         deadline = time.monotonic() + within_s

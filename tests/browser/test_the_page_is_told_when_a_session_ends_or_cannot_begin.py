@@ -76,7 +76,6 @@ def test_a_script_reads_code_and_reason_of_a_failed_connect(
     """
     proxy = start_proxy(free_port, tls=scheme == "https")
     browser.get(proxy.url(scheme) + "/core/encodings.js")
-    browser.set_script_timeout(10)
     events = browser.execute_async_script(
         """
         const [url, done] = arguments, seen = [];
