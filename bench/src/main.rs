@@ -4,7 +4,8 @@
 //! The figures are CPU seconds of the proxy and not wall-clock time: with proxy, generator and target on one
 //! small machine the clock shows mostly the generator. Every round measures every candidate in every
 //! scenario, in shuffled order; the candidates of one scenario stand next to each other in time, so that
-//! the ratio of a pair owes little to the machine's mood. See `statistics` for what is made of the rounds
+//! the ratio of a pair owes little to the machine's mood. Many short rounds serve that better than few long
+//! ones. See `statistics` for what is made of the rounds
 //! and `process_tree` for how CPU time and memory are read.
 
 mod candidates;
@@ -38,12 +39,13 @@ Measures websockify, Debian's websockify and a raw relay in one interleaved run.
 Usage: websockify-bench [OPTIONS]
 
   --quick              fewer rounds and less work in each: under two minutes
-  --rounds N           rounds (default 7, with --quick 3)
+  --rounds N           rounds (default 21, with --quick 7)
   --only LIST          of floor,websockify,debian (default: all)
   --scenarios LIST     of bulk-down,bulk-up,echo,connects,idle (default: all)
   --websockify PATH    the program to measure (default: target/release/websockify)
   --debian PATH        its predecessor (default: /usr/bin/websockify)
   --seed N             repeat the order of an earlier run
+  --apart              load and proxy on CPUs of their own in every scenario, not only in bulk
   --markdown           print the README's table, and nothing else, on stdout
   --json PATH          where the raw results go (default: target/bench/latest.json)
   --help               this text
@@ -59,6 +61,7 @@ struct Options {
     websockify: PathBuf,
     debian: PathBuf,
     seed: u64,
+    apart: bool,
     markdown: bool,
     json: PathBuf,
 }
@@ -75,6 +78,7 @@ impl Options {
             websockify: root.join("target/release/websockify"),
             debian: PathBuf::from("/usr/bin/websockify"),
             seed: since_epoch.as_secs(),
+            apart: false,
             markdown: false,
             json: root.join("target/bench/latest.json"),
         };
@@ -90,6 +94,7 @@ impl Options {
                 "--websockify" => options.websockify = value()?.into(),
                 "--debian" => options.debian = value()?.into(),
                 "--seed" => options.seed = number(&option, &value()?)?,
+                "--apart" => options.apart = true,
                 "--markdown" => options.markdown = true,
                 "--json" => options.json = value()?.into(),
                 _ => return Err(format!("unknown option {option} (see --help)")),
@@ -179,18 +184,17 @@ fn floor(target: &str) -> Result<(), String> {
 fn bench(options: &Options) -> Result<(), String> {
     options.require_candidates()?;
     machine::allow_open_files(scenarios::OPEN_FILES);
-    let cpus = Cpus::choose();
-    machine::pin(cpus.generator);
+    let cpus = Cpus::choose(options.apart);
     let bench = Bench {
         settings: Settings { websockify: options.websockify.clone(), debian: options.debian.clone(), cpus },
-        targets: Targets::start(),
+        targets: Targets::start(cpus),
         quick: options.quick,
     };
     let mut run = Run {
         description: Description::new(&options.websockify, root()),
         cpus,
         seed: options.seed,
-        rounds: options.rounds.unwrap_or(if options.quick { 3 } else { 7 }),
+        rounds: options.rounds.unwrap_or(if options.quick { 7 } else { 21 }),
         quick: options.quick,
         scenarios: options.scenarios.clone(),
         kinds: options.kinds.clone(),

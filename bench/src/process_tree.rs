@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn counts_living_grandchildren() {
         // The grandchild reads from the same pipe as the shell and so lives as long.
-        let (shell, pid) = after("(sh -c 'read line; :' <&3; :) 3<&0 & :");
+        let (shell, pid) = after("exec 3<&0; (sh -c 'read line; :' <&3; :) & :");
         let deadline = Instant::now() + Duration::from_secs(10);
         while usage(pid).processes < 3 {
             assert!(Instant::now() < deadline, "only {:?} found", usage(pid));

@@ -78,10 +78,11 @@ impl Run {
             "machine     {processor}, {kernel}\n\
              candidates  floor (in this program), websockify {websockify} (source {revision}), \
              Debian's websockify {debian}\n\
-             pinned      proxies to CPU {}, generator and targets to CPU {}\n\
+             pinned      proxies to CPU {}, the load to CPU {}{}\n\
              run         {} rounds{}, seed {}",
             self.cpus.proxy,
             self.cpus.generator,
+            if self.cpus.apart { "" } else { ", or to the proxies' where all take turns" },
             self.rounds,
             if self.quick { " (quick)" } else { "" },
             self.seed,
@@ -105,7 +106,7 @@ impl Run {
         let Description { processor, kernel, websockify, debian, revision } = &self.description;
         json!({
             "machine": { "processor": processor, "kernel": kernel,
-                "proxy-cpu": self.cpus.proxy, "generator-cpu": self.cpus.generator },
+                "proxy-cpu": self.cpus.proxy, "generator-cpu": self.cpus.generator, "apart": self.cpus.apart },
             "versions": { "websockify": websockify, "source": revision, "debian": debian },
             "run": { "rounds": self.rounds, "seed": self.seed, "quick": self.quick },
             "summary": rows.iter().map(Row::json).collect::<Vec<_>>(),
@@ -234,7 +235,7 @@ mod tests {
                 debian: unknown(),
                 revision: unknown(),
             },
-            cpus: Cpus { proxy: 0, generator: 1 },
+            cpus: Cpus { proxy: 0, generator: 1, apart: false },
             seed: 1,
             rounds: values.len(),
             quick: false,

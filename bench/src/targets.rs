@@ -1,4 +1,4 @@
-//! The far ends that the proxies relay to: threads of this process, on the generator's CPU.
+//! The far ends that the proxies relay to: threads of this process.
 //!
 //! A bulk target takes its order through the session itself, eight bytes that say how many are wanted or
 //! will come. So a scenario can prepare a session, read the proxy's CPU time, and only then begin.
@@ -10,6 +10,7 @@ use std::thread;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::floor::wait;
+use crate::machine::{self, Cpus};
 use crate::payload::{BLOCK, Checker};
 
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -25,19 +26,22 @@ pub struct Targets {
 }
 
 impl Targets {
-    pub fn start() -> Self {
+    pub fn start(cpus: Cpus) -> Self {
         Self {
-            echo: listen(|listener| echo(&listener)),
-            source: listen(|listener| each_in_a_thread(&listener, source)),
-            sink: listen(|listener| each_in_a_thread(&listener, sink)),
+            echo: listen(cpus.turns(), |listener| echo(&listener)),
+            source: listen(cpus.generator, |listener| each_in_a_thread(&listener, source)),
+            sink: listen(cpus.generator, |listener| each_in_a_thread(&listener, sink)),
         }
     }
 }
 
-fn listen(serve: impl FnOnce(TcpListener) + Send + 'static) -> SocketAddr {
+fn listen(cpu: usize, serve: impl FnOnce(TcpListener) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a target binds a port of the loopback");
     let address = listener.local_addr().expect("a bound socket has an address");
-    thread::spawn(move || serve(listener));
+    thread::spawn(move || {
+        machine::pin(cpu);
+        serve(listener);
+    });
     address
 }
 

@@ -4,10 +4,16 @@ use super::{Amount, Bench, Measurement, Scenario, cpu_cost};
 use crate::candidates::{Kind, Proxy};
 use crate::generator::{BULK_BUFFER, Session};
 
-pub const SCENARIO: Scenario =
-    Scenario { name: "bulk-down", title: "Bulk, target to client", unit: "CPU s/GB", against_floor: true, measure };
+pub const SCENARIO: Scenario = Scenario {
+    name: "bulk-down",
+    title: "Bulk, target to client",
+    unit: "CPU s/GB",
+    against_floor: true,
+    takes_turns: false,
+    measure,
+};
 
-const BYTES: Amount = Amount { full: 1 << 30, quick: 256 << 20, debian_full: 192 << 20, debian_quick: 64 << 20 };
+const BYTES: Amount = Amount { full: 512 << 20, quick: 192 << 20, debian_full: 256 << 20, debian_quick: 96 << 20 };
 /// Lets the sockets' buffers grow to their size before anything counts.
 const WARM_UP_BYTES: usize = 16 << 20;
 

@@ -11,10 +11,11 @@ pub const SCENARIO: Scenario = Scenario {
     title: "Bulk, client to target, 64 KiB frames",
     unit: "CPU s/GB",
     against_floor: true,
+    takes_turns: false,
     measure,
 };
 
-const BLOCKS: Amount = Amount { full: 16_384, quick: 4096, debian_full: 2048, debian_quick: 768 };
+const BLOCKS: Amount = Amount { full: 8192, quick: 3072, debian_full: 1536, debian_quick: 768 };
 /// Lets the sockets' buffers grow to their size before anything counts.
 const WARM_UP_BLOCKS: usize = 256;
 

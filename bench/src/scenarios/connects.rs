@@ -10,11 +10,12 @@ pub const SCENARIO: Scenario = Scenario {
     title: "Connect, upgrade, one echo, close",
     unit: "CPU µs/connection",
     against_floor: true,
+    takes_turns: true,
     measure,
 };
 
 /// Debian's ends a child for each: enough of them that 20 ms (see `process_tree`) are little of the whole.
-const CONNECTIONS: Amount = Amount { full: 3_000, quick: 1_000, debian_full: 80, debian_quick: 40 };
+const CONNECTIONS: Amount = Amount { full: 2_000, quick: 800, debian_full: 80, debian_quick: 40 };
 const WARM_UP_CONNECTIONS: usize = 10;
 
 fn measure(bench: &Bench, kind: Kind) -> Measurement {

@@ -9,10 +9,11 @@ pub const SCENARIO: Scenario = Scenario {
     title: "Echo of 64 bytes, one in flight",
     unit: "CPU µs/message",
     against_floor: true,
+    takes_turns: true,
     measure,
 };
 
-const MESSAGES: Amount = Amount { full: 40_000, quick: 10_000, debian_full: 5_000, debian_quick: 2_000 };
+const MESSAGES: Amount = Amount { full: 20_000, quick: 8_000, debian_full: 8_000, debian_quick: 4_000 };
 const WARM_UP_MESSAGES: usize = 500;
 
 fn measure(bench: &Bench, kind: Kind) -> Measurement {

@@ -15,6 +15,7 @@ pub const SCENARIO: Scenario = Scenario {
     unit: "KiB/session",
     // The floor holds next to nothing: a ratio to that would say how little, not how good.
     against_floor: false,
+    takes_turns: true,
     measure,
 };
 

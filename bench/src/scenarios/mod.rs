@@ -10,7 +10,7 @@ mod idle;
 use std::time::{Duration, Instant};
 
 use crate::candidates::{Kind, Proxy, Settings};
-use crate::machine::Steal;
+use crate::machine::{self, Steal};
 use crate::targets::Targets;
 
 pub use idle::OPEN_FILES;
@@ -25,6 +25,8 @@ pub struct Scenario {
     pub unit: &'static str,
     /// Whether a ratio to the floor says anything.
     pub against_floor: bool,
+    /// Client, proxy and target take turns, and so share a CPU (see `Cpus`).
+    takes_turns: bool,
     measure: fn(&Bench, Kind) -> Measurement,
 }
 
@@ -37,6 +39,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn measure(&self, scenario: &Scenario, kind: Kind) -> Measurement {
+        let cpus = self.settings.cpus;
+        machine::pin(if scenario.takes_turns { cpus.turns() } else { cpus.generator });
         (scenario.measure)(self, kind)
     }
 
