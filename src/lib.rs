@@ -1,6 +1,7 @@
 //! skeleton
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod http;
 pub mod limits;
 pub mod log;
