@@ -41,10 +41,12 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
         Ok(socket) => socket,
         Err(error) => return warn!(client = %peer, %error, "a connection could not be registered"),
     };
-    let address_permit = peer.ip().zip(site.limits.connections_per_address).map(|(address, bound)| {
-        admission.admit_address(address, bound).ok_or(Refusal::TooManyFromAddress)
-    });
-    let (place, admitted) = address_permit.transpose().map_or_else(|refusal| (None, Err(refusal)), |place| (place, Ok(())));
+    let address_permit = peer
+        .ip()
+        .zip(site.limits.connections_per_address)
+        .map(|(address, bound)| admission.admit_address(address, bound).ok_or(Refusal::TooManyFromAddress));
+    let (place, admitted) =
+        address_permit.transpose().map_or_else(|refusal| (None, Err(refusal)), |place| (place, Ok(())));
     // Boxed: a session should not carry the room that its handshake took.
     let opened = tokio::select! {
         opened = Box::pin(open(socket, peer, &site, admitted)) => opened,

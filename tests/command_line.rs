@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use websockify::cli::{self, Answer, Classic, Command, Exit, Lifetime, Routes, Serve};
+use websockify::cli::{self, Answer, Classic, Command, Exit, Routes, Serve};
 use websockify::config::{Route, load_directory};
 use websockify::log::{self, Syslog, SyslogServer};
+use websockify::server::Lifetime;
 use websockify::server::listener::ListenAddress;
 use websockify::target::Target;
 use websockify::{http, tls};
@@ -126,7 +127,7 @@ fn a_plain_line_means_no_more_than_it_says() {
     assert_eq!(classic.route.heartbeat, None);
     assert_eq!(classic.lifetime, Lifetime::default());
     assert_eq!(classic.log, log::Settings::default());
-    assert!(!(classic.daemon || classic.inetd || classic.traffic || classic.prefer_ipv6));
+    assert!(!(classic.daemon || classic.inetd || classic.traffic));
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn order_does_not_matter() {
 #[test]
 fn short_options_are_bundled() {
     let classic = classic("-vD6 6080 h:1");
-    assert!(classic.log.verbose && classic.daemon && classic.prefer_ipv6);
+    assert!(classic.log.verbose && classic.daemon);
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn unique_prefixes_are_enough() {
     let classic = classic("--run --heart 5 --prefer --dae --traf --log x.log --time 7 --idle 8 --auto 6080 h:1");
     assert_eq!(classic.lifetime.timeout, Some(Duration::from_secs(7)));
     assert_eq!(classic.lifetime.idle_timeout, Some(Duration::from_secs(8)));
-    assert!(classic.lifetime.run_once && classic.prefer_ipv6 && classic.daemon && classic.traffic);
+    assert!(classic.lifetime.run_once && classic.daemon && classic.traffic);
     assert_eq!(classic.route.heartbeat, Some(Duration::from_secs(5)));
 }
 

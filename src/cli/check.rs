@@ -3,7 +3,6 @@
 //! Beyond what loading finds, it loads the certificates and looks up the targets' names. A name that cannot be looked
 //! up is a warning: it may exist when a session needs it.
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 
@@ -11,7 +10,7 @@ use super::Routes;
 use super::exit::Exit;
 use crate::config::{self, Loaded, Problem, Survey, chain};
 use crate::target::Target;
-use crate::tls;
+use crate::tls::Tls;
 
 /// Writes `NAME: ok` for each sound route to `out`, and all problems to `problems`.
 pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -> io::Result<Exit> {
@@ -22,9 +21,9 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
     }
     for loaded in &loaded {
         let mut sound = !found.iter().any(|problem| concerns(problem, loaded));
-        if let Err(error) = load_certificates(loaded.route.tls.as_ref()) {
+        if let Err(error) = Tls::load(loaded.route.tls.as_ref()) {
             let place = loaded.places.certificate.as_ref().unwrap_or(&loaded.places.target);
-            writeln!(problems, "{place}: {}", chain(&*error))?;
+            writeln!(problems, "{place}: {}", chain(&error))?;
             exit = Exit::Config;
             sound = false;
         }
@@ -44,12 +43,6 @@ fn concerns(problem: &Problem, loaded: &Loaded) -> bool {
     let file = &loaded.places.target.file;
     problem.place.file == *file
         || matches!(&problem.mistake, config::Mistake::ListenTwice { place, .. } if place.file == *file)
-}
-
-/// Whether the certificate and key can be used.
-#[expect(clippy::unnecessary_wraps, reason = "the TLS module does not load certificates yet")]
-fn load_certificates(_: Option<&tls::Settings>) -> Result<(), Box<dyn Error>> {
-    Ok(())
 }
 
 fn look_up(target: &Target) -> io::Result<()> {

@@ -17,6 +17,7 @@ use crate::config::file::{File, Tls, Web, WebSocket};
 use crate::config::meaning::Sockets;
 use crate::config::{Mistake, Route, chain};
 use crate::log;
+use crate::server::Lifetime;
 
 /// A classic command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,21 +34,8 @@ pub struct Classic {
     pub inetd: bool,
     /// Print traffic symbols on standard output.
     pub traffic: bool,
-    /// IPv6 addresses of a name first (`-6`).
-    pub prefer_ipv6: bool,
     /// Sentences to log at the start: what was typed and has no effect here.
     pub notes: Vec<String>,
-}
-
-/// When the process ends by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lifetime {
-    /// After the first session.
-    pub run_once: bool,
-    /// So long after the start nothing more is accepted; the process ends with its last session.
-    pub timeout: Option<Duration>,
-    /// After so long without any connection.
-    pub idle_timeout: Option<Duration>,
 }
 
 /// What can be wrong with a command line whose options are well-formed.
@@ -115,9 +103,9 @@ impl Classic {
         let spoken = Spoken::new(Options::read(arguments)?, start_directory)?;
         let sockets = if spoken.inetd { Sockets::Inherited } else { Sockets::Bound };
         let route = spoken.file.into_route("websockify", start_directory, sockets).map_err(ClassicError::from)?;
-        let Options { daemon, traffic, prefer_ipv6, .. } = spoken.options;
+        let Options { daemon, traffic, .. } = spoken.options;
         let (lifetime, log, inetd, notes) = (spoken.lifetime, spoken.log, spoken.inetd, spoken.notes);
-        Ok(Self { route, lifetime, log, daemon, inetd, traffic, prefer_ipv6, notes })
+        Ok(Self { route, lifetime, log, daemon, inetd, traffic, notes })
     }
 }
 

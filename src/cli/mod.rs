@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use check::check;
-pub use classic::{Classic, Lifetime};
+pub use classic::Classic;
 pub use convert::convert;
 pub use exit::{Answer, Exit};
 

@@ -70,7 +70,10 @@ async fn admit(serving: &RefCell<Serving>) -> Permit {
         if !waited {
             waited = true;
             let connections = site.limits.connections;
-            warn!(route = site.name, connections, "the route is full: clients wait; limits.connections raises the bound");
+            warn!(
+                route = site.name,
+                connections, "the route is full: clients wait; limits.connections raises the bound"
+            );
         }
         admission.freed().await;
     }

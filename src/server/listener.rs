@@ -257,7 +257,8 @@ impl Listener {
         bind().map_err(|source| ListenError::Bind { address: path.display().to_string(), source })
     }
 
-    fn tcp_address(&self) -> Option<SocketAddr> {
+    /// Where it listens, with the real port, unless it is a Unix socket.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Listening::Tcp(listener) => listener.local_addr().ok(),
             Listening::Unix(_) => None,

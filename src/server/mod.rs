@@ -14,6 +14,8 @@ pub mod worker;
 
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,8 +98,14 @@ impl Server {
         Ok(())
     }
 
+    /// Where clients can connect by TCP.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let listeners = self.bound.iter().flat_map(|bound| &bound.listeners);
+        listeners.filter_map(|(_, listener)| listener.tcp_address())
+    }
+
     /// Serves `route` on standard input: one client, or a listening socket.
-    pub fn inherit(&mut self, route: &Route, socket: std::os::fd::OwnedFd) -> Result<(), ServerError> {
+    pub fn inherit(&mut self, route: &Route, socket: OwnedFd) -> Result<(), ServerError> {
         let site = Arc::new(Site::open(route, self.traffic)?);
         match Listener::inherit(socket)? {
             listener::Inherited::Connected(accepted, peer) => self.connected = Some((accepted, peer, site)),

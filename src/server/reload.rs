@@ -20,6 +20,7 @@ use super::listener::{ListenAddress, Listener};
 use super::site::Site;
 use super::worker::Workers;
 use super::{Bound, Reload, ServerError};
+use crate::config::{Route, chain};
 
 /// All routes in service.
 pub(super) struct Routes {
@@ -85,7 +86,7 @@ impl Routes {
         }
     }
 
-    fn replace(&mut self, routes: &[crate::config::Route]) -> Result<(), ServerError> {
+    fn replace(&mut self, routes: &[Route]) -> Result<(), ServerError> {
         // Everything that can fail comes first, so that a failure leaves all as it is.
         let mut admissions = self.admissions();
         let mut wanted = Vec::new();
@@ -97,11 +98,8 @@ impl Routes {
             for address in &route.listen {
                 let mut doors: Vec<usize> = self.doors_of(address, &route.name, &kept);
                 kept.append(&mut doors.clone());
-                let fresh = if doors.is_empty() {
-                    Listener::bind(address, serving.site.limits.backlog)?
-                } else {
-                    Vec::new()
-                };
+                let fresh =
+                    if doors.is_empty() { Listener::bind(address, serving.site.limits.backlog)? } else { Vec::new() };
                 wanted.push((address, serving.clone(), std::mem::take(&mut doors), fresh));
             }
         }
@@ -146,15 +144,4 @@ impl Routes {
         let task = spawn_local(accept(listener, Rc::clone(&serving), workers, census)).abort_handle();
         Ok(Door { address, serving, task })
     }
-}
-
-/// An error with all of its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

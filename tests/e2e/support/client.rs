@@ -86,7 +86,9 @@ impl<S: Read + Write> Client<S> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
-            self.stream.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&head)));
+            self.stream
+                .read_exact(&mut byte)
+                .unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&head)));
             head.push(byte[0]);
         }
         let text = String::from_utf8(head).unwrap();

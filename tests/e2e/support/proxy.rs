@@ -93,7 +93,11 @@ impl Proxy {
         let lines = self.log_lines();
         let names = lines.iter().filter_map(|line| line.split_once("listening on ")?.1.split(' ').next());
         let addresses = names.filter_map(|name| name.parse::<SocketAddr>().ok());
-        addresses.map(|address| if address.ip().is_unspecified() { ([127, 0, 0, 1], address.port()).into() } else { address }).collect()
+        addresses
+            .map(
+                |address| if address.ip().is_unspecified() { ([127, 0, 0, 1], address.port()).into() } else { address },
+            )
+            .collect()
     }
 
     /// The first line of the log with `needle` in it, waited for.
@@ -110,7 +114,11 @@ impl Proxy {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!log.ended && !left.is_zero(), "no line '{needle}' ({n} before it) in the log:\n{}", log.lines.join("\n"));
+            assert!(
+                !log.ended && !left.is_zero(),
+                "no line '{needle}' ({n} before it) in the log:\n{}",
+                log.lines.join("\n")
+            );
             log = self.log.grown.wait_timeout(log, left).unwrap().0;
         }
     }

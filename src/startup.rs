@@ -1,0 +1,175 @@
+//! From a command to a running daemon, and from what stood in its way to an exit status.
+//!
+//! The order matters: the log first, so that everything after it can be told; then the sockets, while an error can still
+//! reach the terminal; then into the background; and only then threads, which would not survive the fork.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tracing::{info, warn};
+
+use crate::cli::{self, Classic, Command, Exit, Serve};
+use crate::config::{self, ConfigError, Route, chain};
+use crate::demo;
+use crate::http::{Builtin, Web};
+use crate::limits::Limits;
+use crate::log::{self, LogError};
+use crate::server::listener::ListenAddress;
+use crate::server::{Lifetime, Reload, Server, ServerError};
+use crate::target::Target;
+
+/// What stood in the way of a start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// The routes, a line each.
+    #[error("{0}")]
+    Config(ConfigError),
+    /// Into the background.
+    #[error("cannot go to the background")]
+    Daemon(#[source] nix::Error),
+    /// The built-in target of the demo.
+    #[error("cannot start the demo's target")]
+    Demo(#[source] io::Error),
+    /// Where the log was to go.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Sockets, certificates, web roots.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Standard input under `--inetd`.
+    #[error("cannot take standard input over")]
+    StandardInput(#[source] io::Error),
+}
+
+impl StartupError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) | Self::Server(ServerError::Site(_)) => Exit::Config,
+            _ => Exit::SystemError,
+        }
+    }
+}
+
+/// Does what the command says, and returns when it is over.
+pub fn run(command: Command, directory: &Path) -> Exit {
+    let outcome = match command {
+        Command::Check(routes) => {
+            // A reader that went away is told by the signal that it was, or does not care.
+            return cli::check(&routes, &mut io::stdout(), &mut io::stderr()).unwrap_or(Exit::SystemError);
+        }
+        Command::Convert(arguments) => return cli::convert(&arguments, directory).print(),
+        Command::Classic(classic) => run_classic(*classic),
+        Command::Demo(address) => run_demo(address),
+        Command::Serve(serve) => run_serve(serve),
+    };
+    match outcome {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            // The errors of a configuration are whole lines, each with its place.
+            let prefix = if matches!(error, StartupError::Config(_)) { "" } else { "websockify: error: " };
+            eprintln!("{prefix}{}", chain(&error));
+            error.exit()
+        }
+    }
+}
+
+fn run_classic(classic: Classic) -> Result<(), StartupError> {
+    let Classic { route, lifetime, log, daemon, inetd, traffic, notes } = classic;
+    log::init(&log, daemon)?;
+    for note in notes {
+        info!("{note}");
+    }
+    raise_descriptor_limit(&[&route.limits]);
+    let mut server = Server::new(lifetime, traffic);
+    if inetd {
+        let input = io::stdin().as_fd().try_clone_to_owned().map_err(StartupError::StandardInput)?;
+        server.inherit(&route, input)?;
+    } else {
+        server.bind(&route)?;
+    }
+    if daemon {
+        nix::unistd::daemon(false, false).map_err(StartupError::Daemon)?;
+    }
+    Ok(server.run(None)?)
+}
+
+fn run_serve(serve: Serve) -> Result<(), StartupError> {
+    let Serve { routes: cli::Routes { directory, names }, log } = serve;
+    log::init(&log, false)?;
+    let load = move || -> Result<Vec<Route>, ConfigError> {
+        let loaded = config::load_directory(&directory, &names)?;
+        Ok(loaded.into_iter().map(|loaded| loaded.route).collect())
+    };
+    let routes = load().map_err(StartupError::Config)?;
+    raise_descriptor_limit(&routes.iter().map(|route| &route.limits).collect::<Vec<_>>());
+    let mut server = Server::new(Lifetime::default(), false);
+    for route in &routes {
+        server.bind(route)?;
+    }
+    let reload: Reload =
+        Box::new(move || load().map_err(|error| error.problems.iter().map(ToString::to_string).collect()));
+    Ok(server.run(Some(reload))?)
+}
+
+fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
+    log::init(&log::Settings::default(), false)?;
+    let target = start_demo_target().map_err(StartupError::Demo)?;
+    let route = Route {
+        name: "demo".to_owned(),
+        description: Some("The built-in page and target".to_owned()),
+        listen: vec![address],
+        target: Target::Tcp { host: target.ip().to_string(), port: target.port() },
+        web: Some(Web::Builtin(Builtin::Demo)),
+        tls: None,
+        heartbeat: None,
+        limits: Limits::default(),
+    };
+    let mut server = Server::new(Lifetime::default(), false);
+    server.bind(&route)?;
+    if let Some(address) = server.addresses().next() {
+        println!("http://{address}/ shows the proxy at work. Ctrl-C ends it.");
+        // Whoever reads this through a pipe wants it now, and whoever does not read it misses nothing else.
+        let _ = io::stdout().flush();
+    }
+    Ok(server.run(None)?)
+}
+
+/// Runs the demo's target on a thread of its own, which ends with the process: to the proxy it is a service like any other.
+fn start_demo_target() -> io::Result<SocketAddr> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (bound, address) = mpsc::channel();
+    thread::Builder::new().name("demo-target".to_owned()).spawn(move || {
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            match demo::Target::bind().await {
+                Ok(target) => {
+                    let _ = bound.send(Ok(target.address()));
+                    target.run().await;
+                }
+                Err(error) => drop(bound.send(Err(error))),
+            }
+        });
+    })?;
+    address.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
+}
+
+/// Sessions need two descriptors each, and the soft limit is low for the sake of programs that use select(2).
+fn raise_descriptor_limit(limits: &[&Limits]) {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_err() {
+        return; // then the soft limit stays, and is complained about below or when it is met
+    }
+    let connections: usize = limits.iter().map(|limits| limits.connections.get()).sum();
+    let needed = 2 * connections as u64;
+    if hard < needed {
+        warn!(
+            limit = hard,
+            needed,
+            "fewer descriptors are allowed than limits.connections may need: raise LimitNOFILE= or lower the bound"
+        );
+    }
+}
