@@ -11,6 +11,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio_rustls::TlsAcceptor;
 
+use super::ciphertext::Ciphertext;
 use super::{Certificates, Stream, Tls};
 use crate::socket::Socket;
 
@@ -116,11 +117,12 @@ async fn first_byte(socket: &Socket) -> io::Result<Option<u8>> {
 async fn shake_hands(socket: Socket, certificates: &Certificates) -> Result<Stream, AcceptError> {
     let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(CIPHERTEXT_BYTES_MAX));
     // Boxed: the handshake's state is over a kilobyte, and a connection waits with it for a slow client.
-    let handshake = TlsAcceptor::from(certificates.config()).accept_with(socket, limit).into_fallible();
+    let acceptor = TlsAcceptor::from(certificates.config());
+    let handshake = acceptor.accept_with(Ciphertext::new(socket), limit).into_fallible();
     match Box::pin(handshake).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-        Err((source, socket)) => {
-            refuse(socket, &[]).await; // the TLS library has answered
+        Err((source, ciphertext)) => {
+            refuse(ciphertext.into_socket(), &[]).await; // the TLS library has answered
             Err(AcceptError::Handshake { source })
         }
     }
