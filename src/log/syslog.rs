@@ -281,7 +281,7 @@ mod tests {
         let sender = sender(SyslogServer::Local(path), true, Facility::User);
         let (stream, _) = listener.accept().unwrap();
 
-        let long = "x".repeat(8000);
+        let long = "x".repeat(150_000); // more than a stream socket takes at once: it is sent in parts
         let state = || sender.state.lock().unwrap();
         let mut delivered = 0;
         while state().dropped < 3 {

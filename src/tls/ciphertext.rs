@@ -1,7 +1,8 @@
 //! The socket below TLS, read in larger pieces than the TLS library asks for.
 //!
-//! rustls asks for 4 KiB at a time, which costs a call to the kernel for each of them: five for a full record. Here one call
-//! takes what is there, up to [`AHEAD_BYTES_MAX`], and the library is served from memory.
+//! rustls asks for 4 KiB first and then for a little more each time. Here one call to the kernel takes what is there, up to
+//! [`AHEAD_BYTES_MAX`], and the library is served from memory: a quarter of the calls in a bulk upload (32 MiB over loopback:
+//! 522 instead of 2059).
 //!
 //! Promise: no byte is lost, reordered or held back, and a session that waits owns no buffer: it is given back to the thread as
 //! soon as it is drained. Only a session whose reader stalls in the middle of a burst keeps one. Writes go straight through.
