@@ -56,9 +56,11 @@ impl Sender {
         if state.dropped > 0 {
             let gap =
                 Record::warning(format!("records missing here, for the server did not take them: {}", state.dropped));
-            if self.try_send(&mut state.connection, &gap).is_ok() {
-                state.dropped = 0;
+            if self.try_send(&mut state.connection, &gap).is_err() {
+                state.dropped += 1; // the server may have made room just now, but the gap stands where it is told
+                return;
             }
+            state.dropped = 0;
         }
         if self.try_send(&mut state.connection, record).is_err() {
             state.dropped += 1;
