@@ -273,7 +273,19 @@ mod tests {
         let certificates = Certificates::load(path.clone(), None).unwrap();
         disk.write("pem", &new.both());
         fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+        // As where the clock's step is longer than all this took: no time tells of the change.
+        certificates.state.lock().unwrap().stamps = certificates.files.stamps();
         assert!(serves(disk.next_client(&certificates), &new));
+    }
+
+    #[test]
+    fn a_stamp_is_trusted_when_it_is_old_enough() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+        let changed_at =
+            |seconds| Stamp::Present { device: 1, inode: 2, bytes: 3, modified: (4, 5), changed: (seconds, 0) };
+        assert!(changed_at(now - 60).is_settled());
+        assert!(!changed_at(now).is_settled());
+        assert!(!changed_at(now + 60).is_settled(), "the clock was set back");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod accept;
 mod certificates;
+mod ciphertext;
 mod pair;
 mod stream;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use accept::AcceptError;
 pub use certificates::Certificates;
+pub use ciphertext::Ciphertext;
 pub use pair::TlsError;
 pub use stream::Stream;
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
+use super::ciphertext::Ciphertext;
 use crate::socket::Socket;
 
 /// A client's connection, plain or encrypted.
@@ -27,7 +28,7 @@ pub enum Stream {
     /// As it came.
     Plain(Socket),
     /// Encrypted. Boxed, for it is much larger than a socket.
-    Tls(Box<TlsStream<Socket>>),
+    Tls(Box<TlsStream<Ciphertext>>),
 }
 
 impl Stream {
