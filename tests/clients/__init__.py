@@ -1,0 +1,1 @@
+"""Foreign WebSocket clients, none of them written here, talk through the proxy."""
