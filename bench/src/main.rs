@@ -39,7 +39,7 @@ Measures websockify, Debian's websockify and a raw relay in one interleaved run.
 Usage: websockify-bench [OPTIONS]
 
   --quick              fewer rounds and less work in each: under two minutes
-  --rounds N           rounds (default 21, with --quick 7)
+  --rounds N           rounds (default 15, with --quick 5)
   --only LIST          of floor,websockify,debian (default: all)
   --scenarios LIST     of bulk-down,bulk-up,echo,connects,idle (default: all)
   --websockify PATH    the program to measure (default: target/release/websockify)
@@ -194,7 +194,7 @@ fn bench(options: &Options) -> Result<(), String> {
         description: Description::new(&options.websockify, root()),
         cpus,
         seed: options.seed,
-        rounds: options.rounds.unwrap_or(if options.quick { 7 } else { 21 }),
+        rounds: options.rounds.unwrap_or(if options.quick { 5 } else { 15 }),
         quick: options.quick,
         scenarios: options.scenarios.clone(),
         kinds: options.kinds.clone(),
