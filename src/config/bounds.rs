@@ -73,7 +73,7 @@ impl Reader<'_> {
         absent: &'static str,
     ) -> Option<Duration> {
         // A year: a deadline must stay in the range of the clock.
-        const BOUNDS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(365 * 86_400);
+        const BOUNDS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(365 * 24);
         let written = written?;
         let text = written.get_ref().clone();
         match humantime::parse_duration(&text) {

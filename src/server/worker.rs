@@ -116,7 +116,7 @@ async fn serve(mut queue: mpsc::Receiver<Job>, stop: &Stop, counter: &Arc<Atomic
             drop(place);
         });
     }
-    std::future::pending().await // the sessions that are left go on until they are told to stop
+    std::future::pending::<()>().await; // the sessions that are left go on until they are told to stop
 }
 
 /// A connection of a worker, counted for as long as it lives, panic or not.
