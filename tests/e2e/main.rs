@@ -3,6 +3,8 @@
 //! Nothing here uses the library: the client and the target are this directory's own, so that a misunderstanding in the
 //! product is not shared by its test.
 
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test program is reached by nobody, and fails by panicking")]
+
 mod support;
 
 mod relaying;
