@@ -45,13 +45,13 @@ def test_a_stopped_vnc_server_shows_as_disconnected(
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_novnc_learns_that_the_target_does_not_listen(
     scheme: str,
-    free_port: int,
+    silent_port: int,
     start_proxy: Callable[..., Proxy],
     open_novnc: Callable[[str], None],
     browser: WebDriver,
 ):
-    """A browser hides a refused handshake behind 1006; the close code 1011 and its reason arrive."""
-    proxy = start_proxy(free_port, tls=scheme == "https")
+    """A browser would hide a refused handshake behind 1006; a close code and a reason arrive."""
+    proxy = start_proxy(silent_port, tls=scheme == "https")
     open_novnc(proxy.url(scheme))
 
     eventually(
@@ -66,7 +66,7 @@ def test_novnc_learns_that_the_target_does_not_listen(
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_script_reads_code_and_reason_of_a_failed_connect(
     scheme: str,
-    free_port: int,
+    silent_port: int,
     start_proxy: Callable[..., Proxy],
     browser: WebDriver,
 ):
@@ -74,7 +74,7 @@ def test_a_script_reads_code_and_reason_of_a_failed_connect(
 
     The script stands in a page without noVNC, so that nothing but the browser is between.
     """
-    proxy = start_proxy(free_port, tls=scheme == "https")
+    proxy = start_proxy(silent_port, tls=scheme == "https")
     browser.get(proxy.url(scheme) + "/core/encodings.js")
     events = browser.execute_async_script(
         """
