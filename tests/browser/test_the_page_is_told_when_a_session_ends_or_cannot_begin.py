@@ -12,6 +12,9 @@ from conftest import Proxy, novnc_status
 from desktop import Desktop
 from pages import eventually, keep_screenshot, sockets
 
+# The original's words. The session's id may follow, to be looked up in the log.
+REFUSED = "Failed to connect to downstream server"
+
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_stopped_vnc_server_shows_as_disconnected(
@@ -60,7 +63,8 @@ def test_novnc_learns_that_the_target_does_not_listen(
         lambda: f"noVNC says that it failed; it says {novnc_status(browser)!r}",
     )
     [socket] = sockets(browser)
-    assert (socket["code"], socket["reason"]) == (1011, "Failed to connect to downstream server")
+    assert socket["code"] == 1011
+    assert socket["reason"].startswith(REFUSED)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -86,9 +90,9 @@ def test_a_script_reads_code_and_reason_of_a_failed_connect(
         """,
         proxy.url(scheme.replace("http", "ws")) + "/websockify",
     )
-    assert events == [
-        "open binary",
-        True,
-        1011,
-        "Failed to connect to downstream server",
-    ]
+    *before, was_clean, code, reason = events
+    assert before == ["open binary"]
+    assert code == 1011
+    assert reason.startswith(REFUSED)
+    # The proxy waits for the browser's own Close: hanging up at once could lose code and reason.
+    assert was_clean
