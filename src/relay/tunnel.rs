@@ -437,13 +437,13 @@ impl Tunnel {
     fn begin_ending(&mut self, now: Instant, cause: Cause) {
         if self.cause.is_none() {
             self.cause = Some(cause);
-            self.ending_until = Some(now + self.settings.close_timeout);
+            self.ending_until = now.checked_add(self.settings.close_timeout);
         }
     }
 
     fn extend_ending(&mut self, now: Instant) {
         if !self.last_words && self.client.input != ClientInput::Discarded {
-            self.ending_until = self.ending_until.map(|until| until.max(now + self.settings.close_timeout));
+            self.ending_until = self.ending_until.max(now.checked_add(self.settings.close_timeout));
         }
     }
 
