@@ -290,6 +290,7 @@ impl Tunnel {
             }
         } else {
             self.liveness.sign_of_life(now);
+            self.liveness.payload(now);
             self.to_client.sent(count);
         }
         if self.target.input == TargetInput::Ended {
@@ -306,6 +307,7 @@ impl Tunnel {
     /// The target took so many bytes of [`to_target`](Self::to_target).
     pub fn sent_to_target(&mut self, now: Instant, count: usize) {
         self.to_target.sent(count);
+        self.liveness.payload(now);
         if self.client.input != ClientInput::Open {
             self.extend_ending(now);
         }
