@@ -69,6 +69,8 @@ pub struct Tunnel {
     /// Pongs, pings and the Close: sent when `to_client` is empty, which is always between two frames.
     control: Vec<u8>,
     control_sent: usize,
+    /// A ping of ours was due while older control frames still waited: their leaving says as much as a pong.
+    ping_withheld: bool,
     /// The latest ping that found `control` full.
     unanswered: Option<Box<ControlPayload>>,
     close: CloseFrame,
@@ -139,6 +141,7 @@ impl Tunnel {
             to_target_count: Delivery::default(),
             control: Vec::new(),
             control_sent: 0,
+            ping_withheld: false,
             unanswered: None,
             close: CloseFrame::NotYet,
             liveness: Liveness::new(now, settings.heartbeat, settings.idle_timeout),
@@ -243,7 +246,8 @@ impl Tunnel {
         match self.liveness.due(now) {
             None => return,
             Some(Due::Ping) => {
-                if self.control.is_empty() {
+                self.ping_withheld = !self.control.is_empty();
+                if !self.ping_withheld {
                     encoder::ping(&mut self.control);
                 }
             }
@@ -284,6 +288,10 @@ impl Tunnel {
     /// The client took so many bytes of [`to_client`](Self::to_client).
     pub fn sent_to_client(&mut self, now: Instant, count: usize) {
         if self.to_client.is_empty() {
+            if self.ping_withheld {
+                self.ping_withheld = false;
+                self.liveness.sign_of_life(now);
+            }
             self.control_sent += count;
             if self.control_sent >= self.control.len() {
                 self.drop_control_sent();
