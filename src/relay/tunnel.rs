@@ -5,7 +5,7 @@
 //! and [`wants_target`](Tunnel::wants_target) say so, shut down where asked, call [`tick`](Tunnel::tick) at the
 //! [`deadline`](Tunnel::deadline), until there is an [`end`](Tunnel::end).
 //!
-//! Invariants, each a property test in `tests/relay_properties.rs`:
+//! Invariants, each a property test in `tests/relay_properties/tunnel.rs`:
 //!
 //! 1. Every byte accepted from a side is delivered in order, or the [`End`] says how many were not.
 //! 2. At most one read's worth of bytes waits for a side; while it does, nothing more is read from the other.
