@@ -198,6 +198,7 @@ fn read_header(
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the match arms bound the lengths")]
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -252,11 +253,11 @@ pub(crate) mod tests {
         match payload.len() {
             length @ 0..=125 => frame.push(0x80 | length as u8),
             length @ 126..=0xFFFF => {
-                frame.push(0x80 | 126);
+                frame.push(0xFE);
                 frame.extend((length as u16).to_be_bytes());
             }
             length => {
-                frame.push(0x80 | 127);
+                frame.push(0xFF);
                 frame.extend((length as u64).to_be_bytes());
             }
         }
