@@ -3,7 +3,8 @@
 
     python3 fuzz/seeds.py
 
-Everything else in fuzz/corpus was found from them, and kept by `cargo fuzz cmin`.
+The files in fuzz/corpus that are named by a hash were found from them: the last of a run, which
+reach furthest.
 """
 
 from pathlib import Path

@@ -102,6 +102,16 @@ impl Frame {
     }
 }
 
+/// The first byte and the length of the frame that `bytes` begin with, when all of it is there.
+pub(crate) fn first_whole(bytes: &[u8]) -> Option<(u8, usize)> {
+    let length = match bytes.get(1)? & 0x7F {
+        126 => 4 + usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)),
+        127 => 10 + usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).unwrap(),
+        short => 2 + usize::from(short),
+    };
+    (bytes.len() >= length).then_some((bytes[0], length))
+}
+
 /// Cuts a stream into frames, of which the last may be incomplete; an incomplete header is left out.
 fn split(mut bytes: &[u8], masked: bool) -> Vec<Frame> {
     let mut frames = Vec::new();
