@@ -80,14 +80,18 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         SCRATCH.with_borrow_mut(|scratch| {
             let now = now();
+            // Below, time is looked at only when nothing moves, and a side may never pause.
+            if self.tunnel.deadline().is_some_and(|deadline| deadline <= now) {
+                self.tunnel.tick(now);
+            }
             for _ in 0..TURNS {
+                if let Some(end) = self.tunnel.end() {
+                    return Poll::Ready(end.clone()); // before anything more goes out: what was lost is counted
+                }
                 // To the client first: what goes there includes the answers to what came from it.
                 let down = self.poll_down(cx, now, scratch).is_ready();
                 let up = self.poll_up(cx, now, scratch).is_ready();
-                if let Some(end) = self.tunnel.end() {
-                    return Poll::Ready(end.clone());
-                }
-                if !down && !up && self.poll_timer(cx, now).is_pending() {
+                if !down && !up && self.tunnel.end().is_none() && self.poll_timer(cx, now).is_pending() {
                     return Poll::Pending;
                 }
             }

@@ -5,7 +5,7 @@
 //! and [`wants_target`](Tunnel::wants_target) say so, shut down where asked, call [`tick`](Tunnel::tick) at the
 //! [`deadline`](Tunnel::deadline), until there is an [`end`](Tunnel::end).
 //!
-//! Invariants, each a property test in `tests/relay_properties.rs`:
+//! Invariants, each a property test in `tests/relay_properties/tunnel.rs`:
 //!
 //! 1. Every byte accepted from a side is delivered in order, or the [`End`] says how many were not.
 //! 2. At most one read's worth of bytes waits for a side; while it does, nothing more is read from the other.
@@ -69,6 +69,8 @@ pub struct Tunnel {
     /// Pongs, pings and the Close: sent when `to_client` is empty, which is always between two frames.
     control: Vec<u8>,
     control_sent: usize,
+    /// A ping of ours was due while older control frames still waited: their leaving says as much as a pong.
+    ping_withheld: bool,
     /// The latest ping that found `control` full.
     unanswered: Option<Box<ControlPayload>>,
     close: CloseFrame,
@@ -139,6 +141,7 @@ impl Tunnel {
             to_target_count: Delivery::default(),
             control: Vec::new(),
             control_sent: 0,
+            ping_withheld: false,
             unanswered: None,
             close: CloseFrame::NotYet,
             liveness: Liveness::new(now, settings.heartbeat, settings.idle_timeout),
@@ -243,7 +246,8 @@ impl Tunnel {
         match self.liveness.due(now) {
             None => return,
             Some(Due::Ping) => {
-                if self.control.is_empty() {
+                self.ping_withheld = !self.control.is_empty();
+                if !self.ping_withheld {
                     encoder::ping(&mut self.control);
                 }
             }
@@ -284,12 +288,17 @@ impl Tunnel {
     /// The client took so many bytes of [`to_client`](Self::to_client).
     pub fn sent_to_client(&mut self, now: Instant, count: usize) {
         if self.to_client.is_empty() {
+            if self.ping_withheld {
+                self.ping_withheld = false;
+                self.liveness.sign_of_life(now);
+            }
             self.control_sent += count;
             if self.control_sent >= self.control.len() {
                 self.drop_control_sent();
             }
         } else {
             self.liveness.sign_of_life(now);
+            self.liveness.payload(now);
             self.to_client.sent(count);
         }
         if self.target.input == TargetInput::Ended {
@@ -306,6 +315,7 @@ impl Tunnel {
     /// The target took so many bytes of [`to_target`](Self::to_target).
     pub fn sent_to_target(&mut self, now: Instant, count: usize) {
         self.to_target.sent(count);
+        self.liveness.payload(now);
         if self.client.input != ClientInput::Open {
             self.extend_ending(now);
         }
@@ -437,13 +447,13 @@ impl Tunnel {
     fn begin_ending(&mut self, now: Instant, cause: Cause) {
         if self.cause.is_none() {
             self.cause = Some(cause);
-            self.ending_until = Some(now + self.settings.close_timeout);
+            self.ending_until = now.checked_add(self.settings.close_timeout);
         }
     }
 
     fn extend_ending(&mut self, now: Instant) {
         if !self.last_words && self.client.input != ClientInput::Discarded {
-            self.ending_until = self.ending_until.map(|until| until.max(now + self.settings.close_timeout));
+            self.ending_until = self.ending_until.max(now.checked_add(self.settings.close_timeout));
         }
     }
 
