@@ -39,6 +39,10 @@ const CONTROL_BYTES_MAX: usize = 2048;
 /// is not torn up by the reset that closing a socket with unread bytes sends.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
+/// An ending in which bytes still move may take so many times as long as one in which nothing does. A client that takes a
+/// byte now and then would otherwise hold its session for days.
+const ENDING_FACTOR_MAX: u32 = 20;
+
 /// A session whose time is up may still hand its last frames to the socket for this long.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
 
@@ -77,8 +81,10 @@ pub struct Tunnel {
     liveness: Liveness,
     /// Why the session is ending, from then on.
     cause: Option<Cause>,
-    /// When it must have ended.
+    /// When it must have ended, unless something moves.
     ending_until: Option<Instant>,
+    /// When it must have ended in any case.
+    ending_at_last: Option<Instant>,
     last_words: bool,
     end: Option<End>,
 }
@@ -147,6 +153,7 @@ impl Tunnel {
             liveness: Liveness::new(now, settings.heartbeat, settings.idle_timeout),
             cause: None,
             ending_until: None,
+            ending_at_last: None,
             last_words: false,
             end: None,
             settings,
@@ -324,9 +331,12 @@ impl Tunnel {
 
     /// Whether to read from the client.
     pub fn wants_client(&self) -> bool {
-        self.end.is_none()
-            && self.to_target.is_empty()
-            && matches!(self.client.input, ClientInput::Open | ClientInput::Discarded)
+        let has_room = match self.client.input {
+            ClientInput::Open => self.to_target.is_empty(),
+            ClientInput::Discarded => true,
+            ClientInput::Closed | ClientInput::Ended => false,
+        };
+        self.end.is_none() && has_room
     }
 
     /// Whether to read from the target.
@@ -448,12 +458,14 @@ impl Tunnel {
         if self.cause.is_none() {
             self.cause = Some(cause);
             self.ending_until = now.checked_add(self.settings.close_timeout);
+            self.ending_at_last = now.checked_add(self.settings.close_timeout.saturating_mul(ENDING_FACTOR_MAX));
         }
     }
 
     fn extend_ending(&mut self, now: Instant) {
         if !self.last_words && self.client.input != ClientInput::Discarded {
-            self.ending_until = self.ending_until.max(now.checked_add(self.settings.close_timeout));
+            let until = self.ending_until.max(now.checked_add(self.settings.close_timeout));
+            self.ending_until = until.min(self.ending_at_last.or(until));
         }
     }
 

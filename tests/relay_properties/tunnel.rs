@@ -15,6 +15,37 @@ use super::world::{CONTROL_WAITING_MAX, ENDING_MAX, Op, QUIET, World, any_settin
 
 const SECOND: Duration = Duration::from_secs(1);
 
+// 8
+#[test]
+fn what_follows_a_broken_rule_is_thrown_away_also_while_the_target_is_stuck() {
+    let now = Instant::now();
+    let mut tunnel = Tunnel::new(now, QUIET);
+    let mut input = [client_frame(0x82, [1, 2, 3, 4], b"kept"), client_frame(0x83, [0; 4], b"")].concat();
+    let range = tunnel.handle_client(now, &mut input);
+    tunnel.keep_for_target(&input[range]);
+    assert_eq!(tunnel.to_target(), b"kept");
+    assert!(tunnel.wants_client(), "unread bytes would make a reset of the close, which tears up the Close frame");
+    assert!(tunnel.handle_client(now, &mut client_frame(0x82, [0; 4], b"more")).is_empty());
+    assert_eq!(tunnel.to_target(), b"kept");
+}
+
+// 9
+#[test]
+fn an_ending_in_which_a_byte_moves_now_and_then_is_bounded_too() {
+    let (start, mut payload) = (Instant::now(), vec![0; HEADROOM + 4000]);
+    let mut tunnel = Tunnel::new(start, Settings { close_timeout: SECOND, ..QUIET });
+    let frame = tunnel.handle_target(start, &mut payload, HEADROOM..HEADROOM + 4000);
+    tunnel.keep_for_client(&payload[frame], 4000);
+    tunnel.handle_target_eof(start);
+    let mut now = start;
+    while tunnel.end().is_none() {
+        now += SECOND / 2;
+        tunnel.sent_to_client(now, 1);
+        tunnel.tick(now);
+    }
+    assert_eq!(now - start, 20 * SECOND);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
