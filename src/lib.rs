@@ -1,9 +1,46 @@
-//! websockify bridges WebSocket clients to ordinary stream sockets.
+//! websockify bridges WebSocket clients to ordinary stream sockets. This text is the map.
 //!
-//! skeleton
+//! # The way of a connection
+//!
+//! ```text
+//! listener ─► server::accept ─► server::worker ─► connection: the story, read top to bottom in one file
+//!    tls::accept: the first byte ─► http::next_upgrade: files, until a request wants more ─► websocket::handshake
+//!       ─► target::dial ─► the 101 ─► relay::drive, by the rules of relay::tunnel ─► relay::end, logged once
+//! ```
+//!
+//! Every step consumes what the step before produced. Bytes that were read past the request's head are passed on by value,
+//! so that early frames cannot be lost. Before the 101 there is one deadline; after it there is one way to end.
+//!
+//! # The parts, from the outside in
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`cli`] | what was typed: the original's command line, and the verbs |
+//! | [`config`] | what a route file says, with the place of every mistake |
+//! | [`startup`] | from a command to a running daemon |
+//! | [`log`] | one line a record, to people, a file and syslog |
+//! | [`server`] | listeners, workers, limits, reload, and the drain at the end. Knows no protocol |
+//! | `connection` | the story of one connection |
+//! | [`tls`] | the first byte, certificates and their renewal |
+//! | [`http`] | requests and files, up to an upgrade |
+//! | [`target`] | where sessions go, and how to get there |
+//! | [`relay`] | from the 101 to the end: the rules, and the one loop that obeys them |
+//! | [`websocket`] | the protocol, pure |
+//! | [`demo`] | the target that `websockify demo` talks to |
+//!
+//! Dependencies point down this table, never up; a module's settings are its own type, into which [`config`] parses.
+//!
+//! # What always holds
+//!
+//! * No frame and no message is ever held whole; an idle session owns no buffer. A side that takes no more stops the reading of
+//!   its source, and nothing else.
+//! * Every byte accepted from a side is delivered in order, or the log says how many were not.
+//! * Every wait has a deadline ([`limits`]), every buffer a bound.
+//! * What a client can cause is an ending, not an error; what it sends is never trusted in a log line, and its query never logged.
+
 pub mod cli;
 pub mod config;
-pub(crate) mod connection;
+mod connection;
 pub mod demo;
 pub mod http;
 pub mod limits;

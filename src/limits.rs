@@ -26,7 +26,8 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// A session in which no payload moved for so long is closed. None: never.
     pub idle_timeout: Option<Duration>,
-    /// From our Close frame, or the client's, to the end of everything. Bounds a peer that never answers.
+    /// From the first Close, or the first end of a stream, to the end of everything, as long as nothing moves. Long enough
+    /// for an answer that is on its way over a slow network; ghostunnel found one second to cut off real traffic.
     pub close_timeout: Duration,
     /// How long sessions may take to end when the daemon stops.
     pub drain_timeout: Duration,
@@ -42,7 +43,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             request_bytes_max: 16 * 1024,
             idle_timeout: None,
-            close_timeout: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -110,17 +110,11 @@ where
         .serve_connection(io, Answering(Rc::clone(&exchange)));
 
     let ended = poll_fn(|cx| {
-        loop {
-            let polled = Pin::new(&mut connection).poll(cx);
-            if exchange.upgrade.borrow().is_some() {
-                return Poll::Ready(Ok(())); // whatever else hyper has seen, the stream will show again
-            }
-            match polled {
-                // hyper ends here early, with bytes unsent, for the sake of an upgrade that was offered and not taken
-                Poll::Ready(Ok(())) if exchange.foreign_upgrade.take() => {}
-                other => return other,
-            }
+        let polled = Pin::new(&mut connection).poll(cx);
+        if exchange.upgrade.borrow().is_some() {
+            return Poll::Ready(Ok(())); // whatever else hyper has seen, the stream will show again
         }
+        polled
     })
     .await;
 
@@ -152,8 +146,6 @@ struct Exchange {
     files: Option<Arc<Files>>,
     /// The request that ends the exchange.
     upgrade: RefCell<Option<Request<()>>>,
-    /// A request asked for an upgrade to something else, which hyper remembers.
-    foreign_upgrade: Cell<bool>,
     requests: Cell<u64>,
 }
 
@@ -173,7 +165,6 @@ impl Service<Request<hyper::body::Incoming>> for Answering {
             return Box::pin(pending());
         }
         self.0.requests.set(self.0.requests.get() + 1);
-        self.0.foreign_upgrade.set(self.0.foreign_upgrade.get() || parts.headers.contains_key(UPGRADE));
         let files = self.0.files.clone();
         Box::pin(async move {
             let mut response = if is_upgrade(&parts.method, &parts.headers) {

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Empty};
@@ -83,9 +82,8 @@ pub(super) fn nothing_here() -> Response<Body> {
 }
 
 impl Tree {
-    async fn respond(&self, method: Method, uri: &Uri, mut headers: HeaderMap) -> Response<Body> {
+    async fn respond(&self, method: Method, uri: &Uri, headers: HeaderMap) -> Response<Body> {
         let Some(uri) = local(uri) else { return response::error(StatusCode::BAD_REQUEST) };
-        headers.remove(HOST);
         let path = uri.path().to_owned();
         let mut request = Request::new(Empty::<bytes::Bytes>::new());
         *request.method_mut() = method;
@@ -127,6 +125,26 @@ fn failure(path: &str, error: &io::Error) -> Response<Body> {
         _ => {
             debug!(path, %error, "cannot read a file");
             response::error(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_local_address_names_no_host(uri in "(http://[a-z]{1,5})?[/a%2f.]{0,10}(\\?[a/]{0,3})?") {
+            if let Ok(uri) = uri.parse::<Uri>()
+                && let Some(local) = local(&uri)
+            {
+                prop_assert!(local.host().is_none());
+                prop_assert!(!local.to_string().starts_with("//"), "{uri} is {local}");
+                prop_assert_eq!(local.query(), uri.query());
+            }
         }
     }
 }

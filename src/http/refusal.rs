@@ -44,18 +44,20 @@ where
 pub async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) {
     let written = timeout(LINGER, async {
         stream.write_all(bytes).await?;
-        stream.flush().await?;
-        stream.shutdown().await
+        stream.flush().await
     });
     if let Ok(Ok(())) = written.await {
         linger(stream).await;
     }
 }
 
-/// Reads what the client still sends until it closes. To close a socket with unread bytes makes the kernel send a
-/// reset, which takes an answer away that the client has not read yet.
-pub(super) async fn linger<S: AsyncRead + Unpin>(stream: &mut S) {
-    let mut rest = stream.take(LINGER_BYTES_MAX);
-    // however it ends, it has ended
-    let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+/// Shuts the write side and reads what the client still sends until it closes. To close a socket with unread bytes
+/// makes the kernel send a reset, which takes an answer away that the client has not read yet.
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let ending = async {
+        // hyper has mostly done so, but not after a request that offered an upgrade to something else
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES_MAX), &mut tokio::io::sink()).await
+    };
+    let _ = timeout(LINGER, ending).await; // however it ends, it has ended
 }

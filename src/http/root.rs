@@ -172,3 +172,24 @@ impl AsyncSeek for RegularFile {
         Pin::new(&mut self.get_mut().file).poll_complete(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_visible_stays_below_and_is_not_hidden(path in "[a.\\\\/ \0]{0,12}") {
+            if let Some(visible) = visible(Path::new(&path)) {
+                let names: Vec<_> = visible.components().collect();
+                prop_assert!(names == [Component::CurDir] || names.iter().all(|name| match name {
+                    Component::Normal(name) => !name.as_encoded_bytes().starts_with(b"."),
+                    _ => false,
+                }), "{path:?} is {visible:?}");
+                prop_assert!(!path.starts_with('/') && !path.contains(['\\', '\0']), "{path:?} is {visible:?}");
+            }
+        }
+    }
+}

@@ -87,16 +87,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+def silent_port() -> Iterator[int]:
+    """A loopback port on which connections are refused: taken, so that nobody else listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 @pytest.fixture
-def desktop(run: Callable[..., Program], free_port: int, tmp_path: Path) -> Desktop:
+def desktop(run: Callable[..., Program], tmp_path: Path) -> Desktop:
     """A real X desktop with a VNC server, and the colour card drawn all over it."""
-    desktop = Desktop(run, free_port)
+    desktop = Desktop(run)
     desktop.draw(colour_card(SIZE), tmp_path / "card.png")
     return desktop
 

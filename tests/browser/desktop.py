@@ -15,18 +15,21 @@ SIZE = (800, 600)
 
 
 class Desktop:
-    """An X server that is its own VNC server, without a password, on the loopback port given."""
+    """An X server that is its own VNC server, without a password, on loopback only."""
 
-    def __init__(self, run: Callable[..., Program], port: int) -> None:
-        self.port = port
+    def __init__(self, run: Callable[..., Program]) -> None:
         self.server = run(
             installed("Xtigervnc"),
-            *("-displayfd", "1"),  # picks a free display, and writes its number to stdout when ready
-            *("-rfbport", str(port), "-localhost", "-SecurityTypes", "None"),
+            # Takes a free display, and writes its number to stdout when it is ready.
+            *("-displayfd", "1"),
+            *("-SecurityTypes", "None", "-localhost"),
             *("-geometry", "{}x{}".format(*SIZE), "-depth", "24"),
-            "-noreset",  # else the drawing is gone with the program that drew it
+            # Else the drawing is gone with the program that drew it.
+            "-noreset",
         )
         self.display = ":" + self.server.stdout.wait_for(r"^(\d+)$")[1]
+        # Said only by the server itself: it follows from the display.
+        self.port = int(self.server.stderr.wait_for(r"Listening for VNC .*? port (\d+)$")[1])
 
     def draw(self, picture: Image.Image, file: Path) -> None:
         """Make the picture the background of the whole desktop, by way of the file."""

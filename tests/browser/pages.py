@@ -31,9 +31,7 @@ def eventually(
         raise AssertionError(f"not within {within_s} s: {reason}") from None
 
 
-def canvas_picture(
-    browser: WebDriver, canvas: WebElement, mode: str = "RGB"
-) -> Image.Image:
+def canvas_picture(browser: WebDriver, canvas: WebElement, mode: str = "RGB") -> Image.Image:
     """The pixels a canvas holds: PNG loses none, and neither scaling nor overlays touch them."""
     url = browser.execute_script("return arguments[0].toDataURL('image/png')", canvas)
     return Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))).convert(mode)
@@ -43,8 +41,7 @@ def picture_on_screen(browser: WebDriver, element: WebElement) -> Image.Image:
     """The part of the window that the element takes, as Chromium paints it."""
     window = Image.open(BytesIO(browser.get_screenshot_as_png())).convert("RGB")
     box = browser.execute_script(
-        "const b = arguments[0].getBoundingClientRect();"
-        "return [b.left, b.top, b.right, b.bottom]",
+        "const b = arguments[0].getBoundingClientRect();return [b.left, b.top, b.right, b.bottom]",
         element,
     )
     return window.crop(tuple(round(edge) for edge in box))

@@ -42,7 +42,7 @@ def colour_card(size: tuple[int, int]) -> Image.Image:
 
 
 def differing_share(shown: Image.Image, wanted: Image.Image) -> float:
-    """The share of pixels, 0 to 1, of which red, green or blue is off by more than the tolerance."""
+    """The share of pixels, 0 to 1, with red, green or blue off by more than the tolerance."""
     if shown.size != wanted.size:
         return 1.0
     red, green, blue = ImageChops.difference(shown.convert("RGB"), wanted.convert("RGB")).split()

@@ -1,6 +1,7 @@
 """noVNC in a browser shows the very picture that the X server has."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,4 +100,4 @@ def test_one_port_shows_the_desktop_plain_and_encrypted(
     proxy = start_proxy(desktop.port, tls=True)
     for scheme in ("http", "https"):
         canvas = connect_novnc(proxy.url(scheme))
-        assert_becomes(browser, lambda: canvas_picture(browser, canvas), wanted, f"both-{scheme}")
+        assert_becomes(browser, partial(canvas_picture, browser, canvas), wanted, f"both-{scheme}")

@@ -36,7 +36,9 @@ def test_a_picture_with_a_fault_is_rejected(fault: Image.Image):
     assert differing_share(fault, CARD) > 0.25
 
 
-@pytest.mark.parametrize(("off_by", "accepted"), [(TOLERANCE_LEVELS, True), (TOLERANCE_LEVELS + 1, False)])
+@pytest.mark.parametrize(
+    ("off_by", "accepted"), [(TOLERANCE_LEVELS, True), (TOLERANCE_LEVELS + 1, False)]
+)
 def test_one_wrong_pixel_is_enough(off_by: int, accepted: bool):
     """Within the tolerance is equal, and one single pixel beyond it is a difference."""
     spoilt = CARD.copy()

@@ -56,6 +56,14 @@ class Demo:
 
         return eventually(self.browser, drawn, f"something is drawn on {element}")
 
+    def wait_until_graph_moves(self, element: str) -> None:
+        before = self.graph(element)
+        eventually(
+            self.browser,
+            lambda: self.graph(element) != before,
+            f"the pixels of {element} change",
+        )
+
 
 @pytest.fixture
 def demo(run: Callable[..., Program], websockify: str, browser: WebDriver) -> Demo:
@@ -112,11 +120,8 @@ def test_throughput_round_trip_and_total_move(demo: Demo):
 
 def test_the_graphs_move(demo: Demo):
     """Both graphs are drawn, and are drawn anew as new measurements come."""
-    for element in ("rtt-graph", "throughput-graph"):
-        before = demo.graph(element)
-        eventually(
-            demo.browser, lambda: demo.graph(element) != before, f"the pixels of {element} change"
-        )
+    demo.wait_until_graph_moves("rtt-graph")
+    demo.wait_until_graph_moves("throughput-graph")
     keep_screenshot(demo.browser, "demo")
 
 
@@ -143,7 +148,7 @@ def test_the_page_stays_at_home_and_logs_no_error(demo: Demo):
 
 
 def test_the_page_says_when_the_demo_has_ended(demo: Demo):
-    """"connected" is the truth, not a label: it goes when the demo goes."""
+    """ "connected" is the truth, not a label: it goes when the demo goes."""
     assert demo.program.stop() == 0
     eventually(
         demo.browser,

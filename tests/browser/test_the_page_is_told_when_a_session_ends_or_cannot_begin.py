@@ -12,6 +12,9 @@ from conftest import Proxy, novnc_status
 from desktop import Desktop
 from pages import eventually, keep_screenshot, sockets
 
+# The original's words. The session's id may follow, to be looked up in the log.
+REFUSED = "Failed to connect to downstream server"
+
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_stopped_vnc_server_shows_as_disconnected(
@@ -45,13 +48,13 @@ def test_a_stopped_vnc_server_shows_as_disconnected(
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_novnc_learns_that_the_target_does_not_listen(
     scheme: str,
-    free_port: int,
+    silent_port: int,
     start_proxy: Callable[..., Proxy],
     open_novnc: Callable[[str], None],
     browser: WebDriver,
 ):
-    """A browser hides a refused handshake behind 1006; the close code 1011 and its reason arrive."""
-    proxy = start_proxy(free_port, tls=scheme == "https")
+    """A browser would hide a refused handshake behind 1006; a close code and a reason arrive."""
+    proxy = start_proxy(silent_port, tls=scheme == "https")
     open_novnc(proxy.url(scheme))
 
     eventually(
@@ -60,13 +63,14 @@ def test_novnc_learns_that_the_target_does_not_listen(
         lambda: f"noVNC says that it failed; it says {novnc_status(browser)!r}",
     )
     [socket] = sockets(browser)
-    assert (socket["code"], socket["reason"]) == (1011, "Failed to connect to downstream server")
+    assert socket["code"] == 1011
+    assert socket["reason"].startswith(REFUSED)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_script_reads_code_and_reason_of_a_failed_connect(
     scheme: str,
-    free_port: int,
+    silent_port: int,
     start_proxy: Callable[..., Proxy],
     browser: WebDriver,
 ):
@@ -74,7 +78,7 @@ def test_a_script_reads_code_and_reason_of_a_failed_connect(
 
     The script stands in a page without noVNC, so that nothing but the browser is between.
     """
-    proxy = start_proxy(free_port, tls=scheme == "https")
+    proxy = start_proxy(silent_port, tls=scheme == "https")
     browser.get(proxy.url(scheme) + "/core/encodings.js")
     events = browser.execute_async_script(
         """
@@ -86,9 +90,9 @@ def test_a_script_reads_code_and_reason_of_a_failed_connect(
         """,
         proxy.url(scheme.replace("http", "ws")) + "/websockify",
     )
-    assert events == [
-        "open binary",
-        True,
-        1011,
-        "Failed to connect to downstream server",
-    ]
+    *before, was_clean, code, reason = events
+    assert before == ["open binary"]
+    assert code == 1011
+    assert reason.startswith(REFUSED)
+    # The proxy waits for the browser's own Close: hanging up at once could lose code and reason.
+    assert was_clean

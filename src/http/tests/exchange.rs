@@ -151,7 +151,8 @@ async fn time_until_let_go(files: Option<Arc<Files>>, input: &str, pipe: usize) 
     let (mut client, server) = duplex(pipe);
     let begin = Instant::now();
     client.write_all(input.as_bytes()).await.unwrap();
-    let closed = next_upgrade(server, files, &HEAD).await.unwrap_err();
+    let ended = timeout(HEAD.timeout * 4, next_upgrade(server, files, &HEAD)).await;
+    let closed = ended.expect("the client is let go").unwrap_err();
     drop(client);
     (begin.elapsed(), closed)
 }
@@ -221,19 +222,32 @@ async fn nothing_is_read_after_a_request_whose_body_nobody_reads() {
     assert!(ended.is_err());
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_last_answer_ends_the_connection_for_a_client_that_waits_for_its_end() {
+    for upgrade in ["", "Upgrade: h2c\r\n"] {
+        let (mut client, server) = duplex(64 * 1024);
+        client.write_all(format!("GET / HTTP/1.1\r\nConnection: close\r\n{upgrade}\r\n").as_bytes()).await.unwrap();
+        let begin = Instant::now();
+        let read = async {
+            let mut output = Vec::new();
+            client.read_to_end(&mut output).await.unwrap();
+            drop(client);
+            output
+        };
+        let (ended, output) = tokio::join!(next_upgrade(server, None, &HEAD), read);
+        assert_eq!(answers(&output, true)[0].status, 405);
+        assert!(matches!(ended.unwrap_err().reason, Reason::Finished));
+        assert!(begin.elapsed() < Duration::from_millis(500), "after {:?}: {upgrade}", begin.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_sends_too_much_still_reads_its_answer() {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (server, _) = listener.accept().await.unwrap();
+    let (mut client, server) = connected().await;
     let serve = next_upgrade(server, None, &HEAD);
     let ask = async {
         client.write_all(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(100_000)).as_bytes()).await.unwrap();
-        let mut output = Vec::new();
-        // a reset would be an error here
-        client.read_to_end(&mut output).await.unwrap();
-        drop(client);
-        output
+        read_while_sending(client).await
     };
     let (ended, output) = timeout(Duration::from_secs(20), async { tokio::join!(serve, ask) }).await.unwrap();
     assert_eq!(answers(&output, true)[0].status, 431);

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{Closed, Directory, Files, Head, Web, next_upgrade};
 
@@ -52,6 +53,24 @@ async fn exchange(files: Option<Arc<Files>>, input: &[u8], pipe: usize) -> (Vec<
     let receive = async { read.read_to_end(&mut output).await.unwrap() };
     let (ended, (), _) = tokio::join!(serve, send, receive);
     (output, ended)
+}
+
+/// Two ends of a TCP connection.
+async fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (client, listener.accept().await.unwrap().0)
+}
+
+/// Reads to the end, and goes on sending as a client does that has not looked at its answer yet. Had the other side
+/// closed with bytes unread, the kernel's reset would be an error here.
+async fn read_while_sending(mut client: TcpStream) -> Vec<u8> {
+    let mut output = Vec::new();
+    client.read_to_end(&mut output).await.unwrap();
+    for _ in 0..3 {
+        client.write_all(b"more").await.unwrap();
+    }
+    output
 }
 
 /// One answer, taken from the front of `bytes`.

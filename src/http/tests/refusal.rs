@@ -34,19 +34,14 @@ async fn a_refusal_is_a_whole_answer() {
 
 #[tokio::test]
 async fn a_client_that_is_still_sending_reads_its_refusal() {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (mut server, _) = listener.accept().await.unwrap();
+    let (mut client, mut server) = connected().await;
     let refusing = async {
         refuse(&mut server, StatusCode::FORBIDDEN, "No.", HeaderMap::new()).await;
         drop(server);
     };
     let asking = async {
         client.write_all(&vec![b'x'; 150_000]).await.unwrap();
-        let mut output = Vec::new();
-        client.read_to_end(&mut output).await.unwrap(); // a reset would be an error here
-        drop(client);
-        output
+        read_while_sending(client).await
     };
     let ((), output) = timeout(Duration::from_secs(20), async { tokio::join!(refusing, asking) }).await.unwrap();
     assert_eq!(answers(&output, true)[0].text(), "No.\n");
