@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use nix::sys::signal::Signal;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, upgrade_request};
 use crate::support::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::target::Target;
@@ -139,4 +139,35 @@ fn new_limits_and_new_files_are_for_new_connections() {
     let mut first = Client::connect(proxy.address());
     assert_eq!(first.fetch("GET", "/test.toml", &[]).body, limited);
     assert_eq!(Client::connect(proxy.address()).request("/", &[]).status, 503, "the first one is one already");
+}
+
+#[test]
+fn a_raised_bound_lets_those_in_who_wait() {
+    let target = Target::listen();
+    let bounded = |connections: u32| toml("127.0.0.1:0", &target) + &format!("[limits]\nconnections = {connections}\n");
+    let proxy = Proxy::serve(&bounded(1));
+    let mut running = open(proxy.address(), &target);
+    let mut waiting = Client::connect(proxy.address());
+    waiting.send(upgrade_request("/", &[]).as_bytes());
+    proxy.log_line("the route is full: clients wait");
+    proxy.write_route("test", &bounded(2));
+    reload(&proxy);
+    assert_eq!(waiting.read_head().status, 101);
+    assert_alive(&mut running);
+}
+
+#[test]
+fn the_clients_of_a_full_route_are_served_by_the_one_that_takes_its_address() {
+    let (full, other) = (Target::listen(), Target::listen());
+    let proxy = Proxy::serve_files(&[("full", &(toml("127.0.0.1:0", &full) + "[limits]\nconnections = 1\n"))]);
+    let mut running = open(proxy.address(), &full);
+    let mut waiting = Client::connect(proxy.address());
+    waiting.send(upgrade_request("/", &[]).as_bytes());
+    proxy.log_line("the route is full: clients wait");
+    proxy.write_route("other", &toml("127.0.0.1:0", &other));
+    proxy.remove_route("full");
+    reload(&proxy);
+    assert_eq!(waiting.read_head().status, 101);
+    other.accept();
+    assert_alive(&mut running);
 }
