@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::support::client::Client;
-use crate::support::command::outcome;
+use crate::support::command::{outcome, run};
 use crate::support::proxy::{BINARY, Proxy};
 use crate::support::target::{Target, echo};
 
@@ -65,6 +65,22 @@ fn a_connected_socket_is_one_session() {
     assert_eq!(proxy.exit_code(), 0);
     let name = format!("client={}", client.stream.local_addr().unwrap());
     assert!(proxy.log_line("session opened").contains(&name));
+}
+
+/// It has no listener, and so nobody whose drain timeout could be asked for but its own route's.
+#[test]
+fn a_connected_client_has_time_to_answer_a_stop() {
+    let (here, there) = UnixStream::pair().unwrap();
+    let mut proxy = Proxy::spawn(&mut inetd(there, &echo().to_string()));
+    let mut client = Client { stream: here };
+    client.upgrade();
+    proxy.signal(Signal::SIGTERM);
+    assert_eq!(client.read_close().0, 1001);
+    // Not answered for as long as another program takes: only a second word may cut it so soon.
+    assert_eq!(run(&["--version"]).code, 0);
+    proxy.signal(Signal::SIGTERM);
+    assert_eq!(proxy.exit_code(), 0);
+    proxy.log_line("told to stop again: sessions are cut");
 }
 
 #[test]
