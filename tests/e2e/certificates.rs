@@ -61,3 +61,16 @@ fn sighup_is_harmless_to_a_classic_command_line() {
     assert_eq!(running.read_binary(10), b"still here");
     assert!(old.is_served(address) && proxy.is_running());
 }
+
+#[test]
+fn a_stop_reaches_tls_clients_too() {
+    let (mut proxy, address, made, _directory) = start();
+    let mut client = made.connect(address);
+    client.upgrade();
+    proxy.signal(Signal::SIGTERM);
+    let (code, reason) = client.read_close();
+    assert_eq!((code, reason.as_str()), (1001, "Server shutting down"));
+    client.send_close(1001, "");
+    client.read_end(); // with TLS's own word for it, or this fails
+    assert_eq!(proxy.exit_code(), 0);
+}

@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::TcpStream;
 
+use nix::sys::signal::Signal;
+
 use crate::support::client::{Client, FIN, PING, PONG, frame, upgrade_request};
 use crate::support::eventually;
 use crate::support::proxy::Proxy;
@@ -37,7 +39,7 @@ fn run_once_counts_sessions_and_nothing_else() {
     assert_eq!(get(address, "/").body, "page");
     let mut outdated = Client::connect(address);
     outdated.send(upgrade_request("/", &[]).replace("Version: 13", "Version: 1").as_bytes());
-    assert_eq!(outdated.read_head().status, 400);
+    assert_eq!(outdated.read_head().status, 426);
     drop(TcpStream::connect(address).unwrap());
     let client = Client::open(address);
     assert!(proxy.is_running());
@@ -57,6 +59,17 @@ fn timeout_stops_accepting_and_waits_for_the_running_session() {
     assert_eq!(client.read_binary(10), b"still here");
     client.send_close(1000, "");
     assert_eq!(client.read_close().0, 1000);
+    assert_eq!(proxy.exit_code(), 0);
+}
+
+#[test]
+fn a_stop_ends_the_waiting_for_the_last_session() {
+    let mut proxy = Proxy::classic(&["--timeout", "1", "127.0.0.1:0", &echo().to_string()]);
+    let mut client = Client::open(proxy.address());
+    proxy.log_line("waiting for the last session to end");
+    proxy.signal(Signal::SIGTERM);
+    assert_eq!(client.read_close().0, 1001);
+    client.send_close(1001, "");
     assert_eq!(proxy.exit_code(), 0);
 }
 

@@ -10,6 +10,7 @@ mod support;
 mod certificates;
 mod daemon;
 mod demo;
+mod documents;
 mod drain;
 mod inetd;
 mod lifetime;

@@ -3,6 +3,8 @@
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 
+use nix::unistd::Pid;
+
 use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::command::run;
@@ -29,7 +31,7 @@ fn udp() -> (UdpSocket, String) {
 }
 
 /// `<14>1 2026-11-22T06:03:46Z HOST websockify PID - - TEXT`: user facility, INFO.
-fn assert_rfc5424(packet: &str, pid: impl ToString) {
+fn assert_rfc5424(packet: &str, pid: Pid) {
     let words: Vec<_> = packet.splitn(8, ' ').collect();
     assert_eq!((words[0], words[3], words[5], words[6]), ("<14>1", "websockify", "-", "-"), "{packet}");
     assert_eq!(words[4], pid.to_string());

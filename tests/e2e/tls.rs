@@ -33,9 +33,10 @@ fn https_wss_http_and_ws_are_served_on_the_same_port() {
     assert_eq!(made.connect(address).fetch("GET", "/", &[]).body, "the page");
     assert_eq!(get(address, "/").body, "the page");
     for round in 0..3 {
-        wss.send_binary(&[round; 100_000]);
+        let large = vec![round; 100_000];
+        wss.send_binary(&large);
         ws.send_binary(&[round; 10]);
-        assert_eq!(wss.read_binary(100_000), [round; 100_000]);
+        assert_eq!(wss.read_binary(100_000), large);
         assert_eq!(ws.read_binary(10), [round; 10]);
     }
     let tls = |line: &String| line.contains("session opened") && line.contains("tls=true");

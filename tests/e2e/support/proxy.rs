@@ -114,11 +114,11 @@ impl Proxy {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !log.ended && !left.is_zero(),
-                "no line '{needle}' ({n} before it) in the log:\n{}",
-                log.lines.join("\n")
-            );
+            if log.ended || left.is_zero() {
+                let lines = log.lines.join("\n");
+                drop(log); // the drop of the proxy locks it, too
+                panic!("no line '{needle}' ({n} before it) in the log:\n{lines}");
+            }
             log = self.log.grown.wait_timeout(log, left).unwrap().0;
         }
     }
