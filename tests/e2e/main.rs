@@ -7,4 +7,14 @@
 
 mod support;
 
+mod endings;
+mod floods;
+mod handshakes;
+mod large;
+mod last_bytes;
+mod limits;
+mod liveness;
+mod patience;
+mod protocol_errors;
 mod relaying;
+mod unreachable;

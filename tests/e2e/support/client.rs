@@ -45,6 +45,21 @@ impl Client {
         Self { stream }
     }
 
+    /// Connects from an address of this machine's loopback, with this receive buffer if one is given.
+    pub fn connect_from(source: [u8; 4], receive_buffer: Option<usize>, address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream }
+    }
+
     /// Connects and shakes hands.
     pub fn open(address: SocketAddr) -> Self {
         let mut client = Self::connect(address);

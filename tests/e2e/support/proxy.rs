@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -125,7 +125,8 @@ impl Proxy {
 
     /// All of the log so far.
     pub fn log_lines(&self) -> Vec<String> {
-        self.log.lines.lock().unwrap().lines.clone()
+        // A test that failed while it held the lock still wants its log shown.
+        self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
     }
 
     pub fn pid(&self) -> Pid {
