@@ -120,7 +120,7 @@ fn a_close_without_a_code_is_answered_without_one() {
     let (target, proxy) = start();
     let mut client = Client::open(proxy.address());
     client.send(&frame(FIN | CLOSE, b""));
-    drop(target.accept());
+    assert_eq!(read_to_end(target.accept()), b"");
     assert_eq!(client.read_to_close(), (Vec::new(), None));
     client.read_end();
     proxy.log_line("session ended: client closed without a code");
@@ -192,10 +192,9 @@ fn bytes_that_could_not_be_delivered_are_counted() {
     let flood = std::thread::spawn(move || while writer.write_all(&[7; 65536]).is_ok() {});
     // A frame that has come whole, and many more that are on their way: then it goes, with its buffer full.
     reader.read_frame();
-    let full = || nix_unread(&reader.stream);
     let mut last = 0;
     crate::support::eventually("the client's buffer is full", || {
-        let now = full();
+        let now = unread(&reader.stream);
         crate::support::pass(std::time::Duration::from_millis(200));
         (now > 0 && now == std::mem::replace(&mut last, now)).then_some(())
     });
@@ -209,7 +208,7 @@ fn bytes_that_could_not_be_delivered_are_counted() {
 }
 
 /// Bytes that wait in a socket to be read.
-fn nix_unread(stream: &TcpStream) -> usize {
+fn unread(stream: &TcpStream) -> usize {
     let mut buffer = vec![0; 8 << 20];
     stream.peek(&mut buffer).unwrap()
 }

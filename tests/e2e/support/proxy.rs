@@ -152,10 +152,11 @@ impl Proxy {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Memory that is the process's own, in bytes.
+    /// Memory that the process alone has written, in bytes. Clean pages are the binary's, and become private or shared as
+    /// other processes of it come and go.
     pub fn private_memory(&self) -> u64 {
         let smaps = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap();
-        let private = smaps.lines().filter(|line| line.starts_with("Private_"));
+        let private = smaps.lines().filter(|line| line.starts_with("Private_Dirty:"));
         private.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024).sum()
     }
 
