@@ -94,8 +94,12 @@ fn a_target_that_never_reads_costs_no_memory_and_delays_nobody() {
     let mut encrypted: Vec<_> = (0..2).map(|_| (secure.open(), target.accept())).collect();
     // One frame without end: a write that was cut short does no harm.
     let header = frame_header(FIN | BINARY, 1 << 40, [1, 2, 3, 4]);
-    plain.iter_mut().for_each(|(client, _)| client.send(&header));
-    encrypted.iter_mut().for_each(|(client, _)| client.send(&header));
+    for (client, _) in &mut plain {
+        client.send(&header);
+    }
+    for (client, _) in &mut encrypted {
+        client.send(&header);
+    }
     let before = secure.proxy.private_memory();
     let deadline = Instant::now() + FLOOD;
     let (slowest, memory) = thread::scope(|scope| {

@@ -3,7 +3,14 @@
 //! Nothing here uses the library: the client and the target are this directory's own, so that a misunderstanding in the
 //! product is not shared by its test.
 
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test program is reached by nobody, and fails by panicking")]
+#![allow(
+    unreachable_pub,
+    clippy::large_stack_arrays,
+    clippy::missing_spin_loop,
+    clippy::semicolon_if_nothing_returned,
+    clippy::unwrap_used,
+    reason = "a test program is reached by nobody, has room, and fails by panicking"
+)]
 
 mod support;
 
