@@ -35,9 +35,10 @@ fn a_target_without_a_host_is_this_machine() {
 #[test]
 fn every_address_of_a_name_is_tried() {
     let hosts = tempfile::NamedTempFile::new().unwrap();
-    fs::write(hosts.path(), "127.0.0.1 many.test\n127.0.0.2 many.test\n127.0.0.3 many.test\n").unwrap();
-    // Whichever address the resolver puts first, two of the three targets are reached only behind another.
-    for ip in ["127.0.0.1", "127.0.0.2", "127.0.0.3"] {
+    fs::write(hosts.path(), "127.77.0.1 many.test\n127.77.0.2 many.test\n127.77.0.3 many.test\n").unwrap();
+    // Whichever address the resolver puts first, two of the three targets are reached only behind another. No other test
+    // listens on these addresses, so that nobody answers where nobody should.
+    for ip in ["127.77.0.1", "127.77.0.2", "127.77.0.3"] {
         let target = Target::listen_on(&format!("{ip}:0"));
         let name = format!("many.test:{}", target.address().port());
         let proxy = Proxy::start(Command::new("unshare").args(["--map-root-user", "--mount", "sh", "-c"]).args([
