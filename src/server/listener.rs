@@ -62,7 +62,7 @@ pub enum ListenError {
     #[error("cannot use the inherited socket")]
     Inherited(#[source] io::Error),
     /// An inherited descriptor is something else.
-    #[error("standard input is not a stream socket: --inetd needs one from inetd or from StandardInput=socket")]
+    #[error("it is not a stream socket")]
     NotASocket,
     /// Something stands at the path of a Unix socket that is not ours to remove.
     #[error("cannot listen on {}: {what} is in the way; remove it, or choose another path", path.display())]
@@ -142,17 +142,32 @@ impl Listener {
                 let name = canonical(ip).to_string();
                 Inherited::Listening(Self { socket: Listening::Tcp(socket.into()), name, _file: None })
             }
-            (true, None) => Inherited::Listening(Self {
-                socket: Listening::Unix(socket.into()),
-                name: "inherited Unix socket".to_owned(),
-                _file: None,
-            }),
+            (true, None) => {
+                let path = socket.local_addr().map_err(ListenError::Inherited)?;
+                let name = path.as_pathname().map_or("an unnamed Unix socket".into(), Path::to_string_lossy).into_owned();
+                Inherited::Listening(Self { socket: Listening::Unix(socket.into()), name, _file: None })
+            }
             (false, Some(_)) => {
                 let peer = socket.peer_addr().map_err(ListenError::Inherited)?.as_socket();
                 Inherited::Connected(Accepted::Tcp(socket.into()), peer.map_or(Peer::Unix, Peer::from))
             }
             (false, None) => Inherited::Connected(Accepted::Unix(socket.into()), Peer::Unix),
         })
+    }
+
+    /// Whether it listens where `address` says. Names are not looked up: a socket at one of a name's addresses is not known
+    /// to be the name's.
+    pub fn is_at(&self, address: &ListenAddress) -> bool {
+        match (address, self.tcp_address()) {
+            (ListenAddress::Unix { path, .. }, None) => path.as_os_str() == self.name.as_str(),
+            (ListenAddress::Tcp { host: None, port }, Some(bound)) => {
+                bound.ip().is_unspecified() && bound.port() == *port
+            }
+            (ListenAddress::Tcp { host: Some(host), port }, Some(bound)) => {
+                host.parse() == Ok(bound.ip()) && bound.port() == *port
+            }
+            _ => false,
+        }
     }
 
     /// The next client, if one waits; [`ErrorKind::WouldBlock`] otherwise.
