@@ -7,4 +7,21 @@
 
 mod support;
 
+mod certificates;
+mod daemon;
+mod demo;
+mod documents;
+mod drain;
+mod inetd;
+mod lifetime;
+mod logging;
+mod refusals;
 mod relaying;
+mod reload;
+mod reload_load;
+mod routes;
+mod sources;
+mod syslog;
+mod targets;
+mod tls;
+mod web;

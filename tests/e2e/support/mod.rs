@@ -1,8 +1,11 @@
 //! What every test needs: a proxy that runs, a client that says exactly what it is told, and a target.
 
 pub mod client;
+pub mod command;
 pub mod proxy;
 pub mod target;
+pub mod tls;
+pub mod web;
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -114,11 +114,11 @@ impl Proxy {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !log.ended && !left.is_zero(),
-                "no line '{needle}' ({n} before it) in the log:\n{}",
-                log.lines.join("\n")
-            );
+            if log.ended || left.is_zero() {
+                let lines = log.lines.join("\n");
+                drop(log); // the drop of the proxy locks it, too
+                panic!("no line '{needle}' ({n} before it) in the log:\n{lines}");
+            }
             log = self.log.grown.wait_timeout(log, left).unwrap().0;
         }
     }
@@ -126,6 +126,25 @@ impl Proxy {
     /// All of the log so far.
     pub fn log_lines(&self) -> Vec<String> {
         self.log.lines.lock().unwrap().lines.clone()
+    }
+
+    /// Its standard output, for a command that was given a pipe for it.
+    pub fn stdout(&mut self) -> BufReader<ChildStdout> {
+        BufReader::new(self.child.stdout.take().expect("a pipe, taken once"))
+    }
+
+    /// Writes a route's file anew, as editors do: beside it, and then by renaming.
+    pub fn write_route(&self, name: &str, toml: &str) {
+        let directory = self.directory.as_ref().expect("a proxy with route files").path();
+        let beside = directory.join(format!(".{name}.toml.new"));
+        fs::write(&beside, toml).unwrap();
+        fs::rename(beside, directory.join(format!("{name}.toml"))).unwrap();
+    }
+
+    /// Takes a route's file away.
+    pub fn remove_route(&self, name: &str) {
+        let directory = self.directory.as_ref().expect("a proxy with route files").path();
+        fs::remove_file(directory.join(format!("{name}.toml"))).unwrap();
     }
 
     pub fn pid(&self) -> Pid {
