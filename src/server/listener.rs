@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -110,6 +110,19 @@ pub enum Inherited {
 impl ListenAddress {
     /// The permissions of a Unix socket when nothing else is asked for: the owner's, as the original's.
     pub const UNIX_MODE: u32 = 0o600;
+
+    /// Whether a socket that is bound to the literal address `bound` is what this asks for. Names are not looked up: a
+    /// socket at one of a name's addresses is not known to be the name's.
+    pub fn stands_for(&self, bound: &Self) -> bool {
+        match (self, bound) {
+            (Self::Unix { path, .. }, Self::Unix { path: bound, .. }) => path == bound,
+            (Self::Tcp { host, port }, Self::Tcp { host: Some(bound), port: bound_port }) if port == bound_port => {
+                let Ok(bound) = bound.parse::<IpAddr>() else { return false };
+                host.as_ref().map_or(bound.is_unspecified(), |host| host.parse() == Ok(bound))
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Listener {
@@ -144,7 +157,8 @@ impl Listener {
             }
             (true, None) => {
                 let path = socket.local_addr().map_err(ListenError::Inherited)?;
-                let name = path.as_pathname().map_or("an unnamed Unix socket".into(), Path::to_string_lossy).into_owned();
+                let name =
+                    path.as_pathname().map_or("an unnamed Unix socket".into(), Path::to_string_lossy).into_owned();
                 Inherited::Listening(Self { socket: Listening::Unix(socket.into()), name, _file: None })
             }
             (false, Some(_)) => {
@@ -155,18 +169,11 @@ impl Listener {
         })
     }
 
-    /// Whether it listens where `address` says. Names are not looked up: a socket at one of a name's addresses is not known
-    /// to be the name's.
-    pub fn is_at(&self, address: &ListenAddress) -> bool {
-        match (address, self.tcp_address()) {
-            (ListenAddress::Unix { path, .. }, None) => path.as_os_str() == self.name.as_str(),
-            (ListenAddress::Tcp { host: None, port }, Some(bound)) => {
-                bound.ip().is_unspecified() && bound.port() == *port
-            }
-            (ListenAddress::Tcp { host: Some(host), port }, Some(bound)) => {
-                host.parse() == Ok(bound.ip()) && bound.port() == *port
-            }
-            _ => false,
+    /// Where it listens, as literally as can be.
+    pub fn address(&self) -> ListenAddress {
+        match self.tcp_address() {
+            Some(bound) => ListenAddress::Tcp { host: Some(bound.ip().to_string()), port: bound.port() },
+            None => ListenAddress::Unix { path: self.name.clone().into(), mode: ListenAddress::UNIX_MODE },
         }
     }
 

@@ -1,4 +1,4 @@
-//! Socket activation, sd_listen_fds(3): which sockets systemd has passed, and which route each is for.
+//! Socket activation, `sd_listen_fds(3)`: which sockets systemd has passed, and which route each is for.
 //!
 //! It never falls back to binding: whoever meant to pass sockets and did not succeed is told so, and not surprised by
 //! a daemon that listens elsewhere.
@@ -95,7 +95,9 @@ pub fn deal(sockets: Vec<Passed>, claims: &[Claim<'_>]) -> Result<Vec<Vec<Listen
     let mut dealt: Vec<Vec<Listener>> = claims.iter().map(|_| Vec::new()).collect();
     for Passed { name, listener } in sockets {
         let by_name = claims.iter().position(|claim| claim.route == name || unit_name(claim.route) == name);
-        let by_address = || claims.iter().position(|claim| claim.listen.iter().any(|address| listener.is_at(address)));
+        let by_address = || {
+            claims.iter().position(|claim| claim.listen.iter().any(|address| address.stands_for(&listener.address())))
+        };
         let only = (claims.len() == 1).then_some(0);
         match by_name.or_else(by_address).or(only) {
             Some(index) => dealt[index].push(listener),
@@ -110,12 +112,12 @@ fn unit_name(route: &str) -> String {
     format!("websockify@{route}.socket")
 }
 
-/// What differs between where a route wants to listen and the sockets it got, as a sentence with its cure. None: nothing.
-pub fn difference(claim: Claim<'_>, listeners: &[Listener]) -> Option<String> {
-    let missing = claim.listen.iter().filter(|address| !listeners.iter().any(|listener| listener.is_at(address)));
-    let foreign = listeners.iter().filter(|listener| !claim.listen.iter().any(|address| listener.is_at(address)));
-    let (missing, foreign): (Vec<_>, Vec<_>) =
-        (missing.map(ToString::to_string).collect(), foreign.map(ToString::to_string).collect());
+/// What differs between where a route wants to listen and where the sockets that it got are bound, as a sentence with its
+/// cure. None: nothing.
+pub fn difference(claim: Claim<'_>, bound: &[ListenAddress]) -> Option<String> {
+    let missing = claim.listen.iter().filter(|address| !bound.iter().any(|bound| address.stands_for(bound)));
+    let foreign = bound.iter().filter(|bound| !claim.listen.iter().any(|address| address.stands_for(bound)));
+    let (missing, foreign): (Vec<_>, Vec<_>) = (missing.collect(), foreign.collect());
     if missing.is_empty() && foreign.is_empty() {
         return None;
     }
@@ -128,7 +130,8 @@ pub fn difference(claim: Claim<'_>, listeners: &[Listener]) -> Option<String> {
     ))
 }
 
-fn join(names: &[String]) -> String {
+fn join(addresses: &[&ListenAddress]) -> String {
+    let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
@@ -145,21 +148,16 @@ mod tests {
         Passed { name: name.to_owned(), listener: listener(address) }
     }
 
-    fn port(listener: &Listener) -> u16 {
-        listener.tcp_address().unwrap().port()
-    }
-
     #[test]
     fn sockets_go_to_the_route_of_their_name_or_address() {
         let by_address = socket("unknown", "127.0.0.1:0");
-        let address: ListenAddress = by_address.listener.to_string().parse().unwrap();
+        let address = by_address.listener.address();
         let claims = [
             Claim { route: "vnc", listen: &[] },
             Claim { route: "telnet", listen: &[] },
             Claim { route: "serial", listen: &[address] },
         ];
-        let sockets =
-            vec![socket("telnet", "127.0.0.1:0"), socket("websockify@vnc.socket", "127.0.0.1:0"), by_address];
+        let sockets = vec![socket("telnet", "127.0.0.1:0"), socket("websockify@vnc.socket", "127.0.0.1:0"), by_address];
         let dealt = deal(sockets, &claims).unwrap();
         assert_eq!(dealt.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
         let stray = deal(vec![socket("stray", "127.0.0.1:0")], &claims).unwrap_err();
@@ -169,12 +167,11 @@ mod tests {
 
     #[test]
     fn a_difference_names_both_sides_and_the_cure() {
-        let listeners = [listener("127.0.0.1:0")];
-        let here = ListenAddress::Tcp { host: Some("127.0.0.1".to_owned()), port: port(&listeners[0]) };
-        assert_eq!(difference(Claim { route: "vnc", listen: std::slice::from_ref(&here) }, &listeners), None);
+        let bound = [listener("127.0.0.1:0").address()];
+        assert_eq!(difference(Claim { route: "vnc", listen: &bound }, &bound), None);
         let elsewhere = ListenAddress::Tcp { host: None, port: 1 };
-        let text = difference(Claim { route: "vnc", listen: &[elsewhere] }, &listeners).unwrap();
-        assert!(text.contains("not passed: 1;") && text.contains(&listeners[0].to_string()), "{text}");
+        let text = difference(Claim { route: "vnc", listen: &[elsewhere] }, &bound).unwrap();
+        assert!(text.contains("not passed: 1;") && text.contains(&bound[0].to_string()), "{text}");
         assert!(text.contains("systemctl restart websockify@vnc.socket"), "{text}");
     }
 
@@ -182,8 +179,8 @@ mod tests {
     fn a_port_alone_is_a_wildcard_of_either_family() {
         for wildcard in ["0", "0.0.0.0:0"] {
             let listener = listener(wildcard);
-            let address = ListenAddress::Tcp { host: None, port: port(&listener) };
-            assert!(listener.is_at(&address), "{wildcard}");
+            let address = ListenAddress::Tcp { host: None, port: listener.tcp_address().unwrap().port() };
+            assert!(address.stands_for(&listener.address()), "{wildcard}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the service manager is told, sd_notify(3): ready, reloading, stopping, a status in words, and that all is well.
+//! What the service manager is told, `sd_notify(3)`: ready, reloading, stopping, a status in words, and that all is well.
 //!
 //! Without `NOTIFY_SOCKET` every call does nothing. A manager that does not listen is no reason to do anything else than
 //! serve, so errors end here.
