@@ -51,7 +51,7 @@ where
     let mut stopped = false;
     let mut relay =
         Relay { client, target, tunnel, early, client_unflushed: false, timer: None, traffic: Traffic::begin(traffic) };
-    let mut end = std::future::poll_fn(|cx| {
+    let end = std::future::poll_fn(|cx| {
         if !stopped && let Poll::Ready(code) = stop.as_mut().poll(cx) {
             stopped = true;
             relay.tunnel.stop(now(), code);
@@ -62,18 +62,15 @@ where
     // The alert that ends TLS, if it can go at once; a socket without TLS just gets its FIN a moment earlier.
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut relay.client).poll_shutdown(cx).is_ready())).await;
     drop(relay.client);
-    let discarded = discard(relay.target).await;
-    end.to_client.accepted += discarded;
-    end.to_client.lost += discarded;
+    discard(relay.target).await;
     end
 }
 
-/// Reads a target to its end, which its write side was told of, and says how much there was. To close a socket with unread
-/// bytes would send a reset, and a reset takes away what the target has not read yet.
-async fn discard(target: impl AsyncRead + Unpin) -> u64 {
-    let mut target = target.take(DISCARD_BYTES_MAX);
-    let _ = timeout(DISCARD_TIME, tokio::io::copy(&mut target, &mut tokio::io::sink())).await;
-    DISCARD_BYTES_MAX - target.limit()
+/// Reads what a target still says, which its write side was told is too late: no session has accepted it. To close a socket
+/// with unread bytes would send a reset, and a reset takes away what the target has not read yet.
+async fn discard(target: impl AsyncRead + Unpin) {
+    let mut rest = target.take(DISCARD_BYTES_MAX);
+    let _ = timeout(DISCARD_TIME, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }
 
 /// Tokio's clock, so that tests can stop it.

@@ -101,7 +101,7 @@ fn a_client_that_never_answers_is_cut_when_the_drain_timeout_is_over() {
 #[test]
 fn a_client_in_the_middle_of_its_request_does_not_hold_up_the_end() {
     let target = Target::listen();
-    let mut proxy = Proxy::serve(&route(target.address(), "1h"));
+    let mut proxy = Proxy::serve(&(route(target.address(), "1h") + "handshake-timeout = \"1h\"\n"));
     let mut client = Client::connect(proxy.address());
     client.send(&upgrade_request("/", &[]).as_bytes()[..20]);
     // Served behind it, so the first one is a connection by now.

@@ -3,7 +3,14 @@
 //! Nothing here uses the library: the client and the target are this directory's own, so that a misunderstanding in the
 //! product is not shared by its test.
 
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test program is reached by nobody, and fails by panicking")]
+#![allow(
+    unreachable_pub,
+    clippy::large_stack_arrays,
+    clippy::missing_spin_loop,
+    clippy::semicolon_if_nothing_returned,
+    clippy::unwrap_used,
+    reason = "a test program is reached by nobody, has room, and fails by panicking"
+)]
 
 mod support;
 
@@ -12,9 +19,18 @@ mod daemon;
 mod demo;
 mod documents;
 mod drain;
+mod endings;
+mod floods;
+mod handshakes;
 mod inetd;
+mod large;
+mod last_bytes;
 mod lifetime;
+mod limits;
+mod liveness;
 mod logging;
+mod patience;
+mod protocol_errors;
 mod refusals;
 mod relaying;
 mod reload;
@@ -24,4 +40,5 @@ mod sources;
 mod syslog;
 mod targets;
 mod tls;
+mod unreachable;
 mod web;

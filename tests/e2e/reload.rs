@@ -171,3 +171,14 @@ fn the_clients_of_a_full_route_are_served_by_the_one_that_takes_its_address() {
     other.accept();
     assert_alive(&mut running);
 }
+
+#[test]
+fn the_connections_of_a_route_are_counted_on_over_a_reload() {
+    let target = Target::listen();
+    let bounded = toml("127.0.0.1:0", &target) + "[limits]\nconnections-per-address = 1\n";
+    let proxy = Proxy::serve(&bounded);
+    let mut running = open(proxy.address(), &target);
+    reload(&proxy);
+    assert_eq!(Client::connect(proxy.address()).request("/", &[]).status, 503);
+    assert_alive(&mut running);
+}

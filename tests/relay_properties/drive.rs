@@ -207,7 +207,8 @@ proptest! {
 /// What the end says is what the streams saw.
 fn counts(end: &End, client: &Stream, target: &Stream) {
     assert_eq!(end.to_target.accepted - end.to_target.lost, target.got().len() as u64);
-    assert_eq!(end.to_client.accepted, target.said() as u64);
+    // What the target says after the end is read, and nobody's.
+    assert!(end.to_client.accepted <= target.said() as u64);
     assert_eq!(end.to_client.accepted - end.to_client.lost, received(&client.got()).payload.len() as u64);
 }
 

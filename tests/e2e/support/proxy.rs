@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -125,7 +125,8 @@ impl Proxy {
 
     /// All of the log so far.
     pub fn log_lines(&self) -> Vec<String> {
-        self.log.lines.lock().unwrap().lines.clone()
+        // A test that failed while it held the lock still wants its log shown.
+        self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
     }
 
     /// Its standard output, for a command that was given a pipe for it.
@@ -170,10 +171,11 @@ impl Proxy {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Memory that is the process's own, in bytes.
+    /// Memory that the process alone has written, in bytes. Clean pages are the binary's, and become private or shared as
+    /// other processes of it come and go.
     pub fn private_memory(&self) -> u64 {
         let smaps = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap();
-        let private = smaps.lines().filter(|line| line.starts_with("Private_"));
+        let private = smaps.lines().filter(|line| line.starts_with("Private_Dirty:"));
         private.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024).sum()
     }
 
