@@ -132,14 +132,14 @@ fn load(directory: &Path, names: &[String]) -> Result<Vec<Route>, ConfigError> {
 /// Deals systemd's sockets out to the routes. One whose file is broken gets its sockets too, to say so on them.
 fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[String]) -> Result<(), StartupError> {
     let Survey { loaded, problems } = config::survey(directory, names);
-    let mut broken: BTreeMap<&str, String> = BTreeMap::new();
+    let mut broken: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for problem in &problems {
         // What is wrong with a name that has no file, or with the directory, concerns everybody who was asked for.
         let stem = problem.place.file.file_stem().and_then(OsStr::to_str);
         let concerned = stem.filter(|_| problem.place.position.is_some()).into_iter();
         let everybody = names.iter().map(String::as_str).filter(|_| problem.place.position.is_none());
         for name in concerned.chain(everybody).filter(|name| loaded.iter().all(|loaded| loaded.route.name != *name)) {
-            broken.entry(name).or_insert_with(|| problem.to_string());
+            broken.entry(name).or_default().push(problem.to_string());
         }
     }
     let sound = loaded.iter().map(|loaded| Claim { route: &loaded.route.name, listen: &loaded.route.listen });
@@ -149,8 +149,8 @@ fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[S
     for (Loaded { route, .. }, listeners) in loaded.iter().zip(&mut dealt) {
         server.adopt(route, listeners);
     }
-    for ((name, problem), listeners) in broken.into_iter().zip(dealt) {
-        server.adopt_broken(name, listeners, &problem);
+    for ((name, problems), listeners) in broken.into_iter().zip(dealt) {
+        server.adopt_broken(name, listeners, &problems);
     }
     Ok(())
 }

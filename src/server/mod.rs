@@ -114,16 +114,19 @@ impl Server {
         }
         match Site::open(route, self.traffic) {
             Ok(site) => self.serve_on(site, listeners),
-            Err(error) => self.adopt_broken(&route.name, listeners, &chain(&error)),
+            Err(error) => self.adopt_broken(&route.name, listeners, &[chain(&error)]),
         }
     }
 
     /// Tells the clients of a route whose file is of no use that it is out of order. A daemon that ended instead would be
     /// started again by its socket unit, until that gives up for good.
-    pub fn adopt_broken(&mut self, route: &str, listeners: Vec<Listener>, problem: &str) {
-        error!(route, "{problem}");
+    pub fn adopt_broken(&mut self, route: &str, listeners: Vec<Listener>, problems: &[String]) {
+        for problem in problems {
+            error!(route, "{problem}");
+        }
         error!(route, "the route is out of order: clients are told to try again later");
-        self.problems.push(format!("{route} is out of order: {problem}"));
+        let first = problems.first().map_or("", String::as_str);
+        self.problems.push(format!("{route} is out of order: {first}"));
         self.serve_on(Site::out_of_order(route), listeners);
     }
 
