@@ -105,10 +105,12 @@ fn a_listen_that_is_not_what_was_passed_is_told_with_the_cure() {
     echoes(&mut Client::open(address));
 }
 
+/// How to break an activation, and what is then said.
+type Case = (fn(&mut Manager), &'static str);
+
 #[test]
 fn an_activation_that_is_broken_does_not_fall_back_to_binding() {
     let route = |manager: &Manager| manager.write("vnc", "listen = \"127.0.0.1:0\"\ntarget = \"localhost:5900\"");
-    type Case = (fn(&mut Manager), &'static str);
     let cases: [Case; 5] = [
         (
             |manager| {
