@@ -14,7 +14,7 @@ use crate::http::{Head, Incoming, farewell, next_upgrade, refuse};
 use crate::relay::drive::drive;
 use crate::relay::end::End;
 use crate::relay::tunnel::{Settings, Tunnel};
-use crate::server::site::Site;
+use crate::server::site::{Service, Site};
 use crate::server::stop::Stop;
 use crate::server::worker::Job;
 use crate::session::SessionId;
@@ -53,6 +53,7 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
         _ = stop.clone().draining() => None,
     };
     if let Some(session) = opened {
+        counted.session_begun();
         relay(session, peer, &site, stop).await;
         counted.session_ended();
     }
@@ -84,12 +85,13 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
             return None;
         }
     };
-    let dialled = match admitted {
-        Ok(()) => {
+    let dialled = match (admitted, &site.service) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(()), Service::OutOfOrder) => Err(Refusal::OutOfOrder),
+        (Ok(()), Service::Relay(target)) => {
             let limit = site.limits.connect_timeout.min(deadline - Instant::now());
-            dial(&site.target, limit).await.map_err(Refusal::from)
+            dial(target, limit).await.map_err(Refusal::from)
         }
-        Err(refusal) => Err(refusal),
     };
     let target = match dialled {
         Ok(target) => target,
@@ -109,7 +111,7 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
 async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
     let Session { id, client, target, early } = session;
     let started = Instant::now();
-    info!(session = %id, client = %peer, target = %site.target, route = site.name, tls = client.is_tls(), "session opened");
+    info!(session = %id, client = %peer, target = %site.service, route = site.name, tls = client.is_tls(), "session opened");
     let settings = Settings {
         heartbeat: site.heartbeat,
         idle_timeout: site.limits.idle_timeout,
@@ -120,7 +122,7 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
     info!(
         session = %id,
         client = %peer,
-        target = %site.target,
+        target = %site.service,
         route = site.name,
         ended_by = %cause.party(),
         bytes_in = to_target.accepted,
@@ -136,6 +138,7 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
 #[derive(Debug)]
 enum Refusal {
     Dial(DialError),
+    OutOfOrder,
     TooManyFromAddress,
 }
 
@@ -150,9 +153,9 @@ impl Refusal {
         match self {
             Self::Dial(error) => {
                 let cause = std::error::Error::source(error).map(tracing::field::display);
-                warn!(session = %id, client = %peer, target = %site.target, route = site.name, cause, "refused: {error}");
+                warn!(session = %id, client = %peer, target = %site.service, route = site.name, cause, "refused: {error}");
             }
-            Self::TooManyFromAddress => {
+            Self::OutOfOrder | Self::TooManyFromAddress => {
                 info!(session = %id, client = %peer, route = site.name, "refused: {}", self.reason());
             }
         }
@@ -162,6 +165,7 @@ impl Refusal {
     fn reason(&self) -> &'static str {
         match self {
             Self::Dial(_) => "Failed to connect to downstream server",
+            Self::OutOfOrder => "This route is out of order: its configuration is broken",
             Self::TooManyFromAddress => "Too many connections from your address",
         }
     }
@@ -169,7 +173,7 @@ impl Refusal {
     fn close_code(&self) -> CloseCode {
         match self {
             Self::Dial(_) => CloseCode::INTERNAL_ERROR,
-            Self::TooManyFromAddress => CloseCode::TRY_AGAIN_LATER,
+            Self::OutOfOrder | Self::TooManyFromAddress => CloseCode::TRY_AGAIN_LATER,
         }
     }
 
@@ -177,7 +181,7 @@ impl Refusal {
         match self {
             Self::Dial(DialError::TimedOut(_)) => StatusCode::GATEWAY_TIMEOUT,
             Self::Dial(_) => StatusCode::BAD_GATEWAY,
-            Self::TooManyFromAddress => StatusCode::SERVICE_UNAVAILABLE,
+            Self::OutOfOrder | Self::TooManyFromAddress => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

@@ -21,6 +21,7 @@
 //! | [`log`] | one line a record, to people, a file and syslog |
 //! | [`server`] | listeners, workers, limits, reload, and the drain at the end. Knows no protocol |
 //! | `connection` | the story of one connection |
+//! | [`systemd`] | the sockets that systemd passes, and what it is told |
 //! | [`tls`] | the first byte, certificates and their renewal |
 //! | [`http`] | requests and files, up to an upgrade |
 //! | [`target`] | where sessions go, and how to get there |
@@ -50,6 +51,7 @@ pub mod server;
 pub mod session;
 pub mod socket;
 pub mod startup;
+pub mod systemd;
 pub mod target;
 pub mod tls;
 pub mod websocket;

@@ -3,6 +3,8 @@
 //! The order matters: the log first, so that everything after it can be told; then the sockets, while an error can still
 //! reach the terminal; then into the background; and only then threads, which would not survive the fork.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
@@ -14,18 +16,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use crate::cli::{self, Classic, Command, Exit, Serve};
-use crate::config::{self, ConfigError, Route, chain};
+use crate::config::{self, ConfigError, Loaded, Route, Survey, chain};
 use crate::demo;
 use crate::http::{Builtin, Web};
 use crate::limits::Limits;
 use crate::log::{self, LogError};
 use crate::server::listener::ListenAddress;
 use crate::server::{Lifetime, Reload, Server, ServerError};
+use crate::systemd::activation::{self, ActivationError, Claim, Passed};
 use crate::target::Target;
 
 /// What stood in the way of a start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartupError {
+    /// The sockets that systemd passed, or meant to.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The routes, a line each.
     #[error("{0}")]
     Config(ConfigError),
@@ -49,7 +55,7 @@ pub enum StartupError {
 impl StartupError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Server(ServerError::Site(_)) => Exit::Config,
+            Self::Activation(_) | Self::Config(_) | Self::Server(ServerError::Site(_)) => Exit::Config,
             _ => Exit::SystemError,
         }
     }
@@ -84,7 +90,7 @@ fn run_classic(classic: Classic) -> Result<(), StartupError> {
     for note in notes {
         info!("{note}");
     }
-    raise_descriptor_limit(&[&route.limits]);
+    raise_descriptor_limit([&route]);
     let mut server = Server::new(lifetime, traffic);
     if inetd {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(StartupError::StandardInput)?;
@@ -100,20 +106,53 @@ fn run_classic(classic: Classic) -> Result<(), StartupError> {
 
 fn run_serve(serve: Serve) -> Result<(), StartupError> {
     let Serve { routes: cli::Routes { directory, names }, log } = serve;
+    let passed = activation::passed()?; // before anything else opens descriptors
     log::init(&log, false)?;
-    let load = move || -> Result<Vec<Route>, ConfigError> {
-        let loaded = config::load_directory(&directory, &names)?;
-        Ok(loaded.into_iter().map(|loaded| loaded.route).collect())
-    };
-    let routes = load().map_err(StartupError::Config)?;
-    raise_descriptor_limit(&routes.iter().map(|route| &route.limits).collect::<Vec<_>>());
     let mut server = Server::new(Lifetime::default(), false);
-    for route in &routes {
-        server.bind(route)?;
+    if let Some(sockets) = passed {
+        adopt(&mut server, sockets, &directory, &names)?;
+    } else {
+        let routes = load(&directory, &names).map_err(StartupError::Config)?;
+        raise_descriptor_limit(&routes);
+        for route in &routes {
+            server.bind(route)?;
+        }
     }
-    let reload: Reload =
-        Box::new(move || load().map_err(|error| error.problems.iter().map(ToString::to_string).collect()));
+    let reload: Reload = Box::new(move || {
+        load(&directory, &names).map_err(|error| error.problems.iter().map(ToString::to_string).collect())
+    });
     Ok(server.run(Some(reload))?)
+}
+
+fn load(directory: &Path, names: &[String]) -> Result<Vec<Route>, ConfigError> {
+    let loaded = config::load_directory(directory, names)?;
+    Ok(loaded.into_iter().map(|loaded| loaded.route).collect())
+}
+
+/// Deals systemd's sockets out to the routes. One whose file is broken gets its sockets too, to say so on them.
+fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[String]) -> Result<(), StartupError> {
+    let Survey { loaded, problems } = config::survey(directory, names);
+    let mut broken: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for problem in &problems {
+        // What is wrong with a name that has no file, or with the directory, concerns everybody who was asked for.
+        let stem = problem.place.file.file_stem().and_then(OsStr::to_str);
+        let concerned = stem.filter(|_| problem.place.position.is_some()).into_iter();
+        let everybody = names.iter().map(String::as_str).filter(|_| problem.place.position.is_none());
+        for name in concerned.chain(everybody).filter(|name| loaded.iter().all(|loaded| loaded.route.name != *name)) {
+            broken.entry(name).or_default().push(problem.to_string());
+        }
+    }
+    let sound = loaded.iter().map(|loaded| Claim { route: &loaded.route.name, listen: &loaded.route.listen });
+    let claims: Vec<Claim<'_>> = sound.chain(broken.keys().map(|name| Claim { route: name, listen: &[] })).collect();
+    let mut dealt = activation::deal(sockets, &claims)?.into_iter();
+    raise_descriptor_limit(loaded.iter().map(|loaded| &loaded.route));
+    for (Loaded { route, .. }, listeners) in loaded.iter().zip(&mut dealt) {
+        server.adopt(route, listeners);
+    }
+    for ((name, problems), listeners) in broken.into_iter().zip(dealt) {
+        server.adopt_broken(name, listeners, &problems);
+    }
+    Ok(())
 }
 
 fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
@@ -158,12 +197,12 @@ fn start_demo_target() -> io::Result<SocketAddr> {
 }
 
 /// Sessions need two descriptors each, and the soft limit is low for the sake of programs that use select(2).
-fn raise_descriptor_limit(limits: &[&Limits]) {
+fn raise_descriptor_limit<'a>(routes: impl IntoIterator<Item = &'a Route>) {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_err() {
         return; // then the soft limit stays, and is complained about below or when it is met
     }
-    let connections: usize = limits.iter().map(|limits| limits.connections.get()).sum();
+    let connections: usize = routes.into_iter().map(|route| route.limits.connections.get()).sum();
     let needed = 2 * connections as u64;
     if hard < needed {
         warn!(

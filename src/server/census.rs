@@ -14,6 +14,7 @@ pub struct Census {
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     connections: usize,
+    sessions: usize,
     sessions_ended: usize,
 }
 
@@ -33,6 +34,16 @@ impl Census {
     /// Connections that are there now.
     pub(super) fn connections(&self) -> usize {
         self.counts.borrow().connections
+    }
+
+    /// Sessions that are there now.
+    pub(super) fn sessions(&self) -> usize {
+        self.counts.borrow().sessions
+    }
+
+    /// Resolves when there are not `count` sessions.
+    pub(super) async fn sessions_not(&self, count: usize) {
+        self.until(|counts| counts.sessions != count).await;
     }
 
     /// Resolves when no connection is there.
@@ -57,9 +68,17 @@ impl Census {
 }
 
 impl Counted {
-    /// The connection was a session that had got its 101, and has ended.
+    /// The connection is a session now: it has got its 101.
+    pub fn session_begun(&self) {
+        self.census.counts.send_modify(|counts| counts.sessions += 1);
+    }
+
+    /// The session has ended.
     pub fn session_ended(&self) {
-        self.census.counts.send_modify(|counts| counts.sessions_ended += 1);
+        self.census.counts.send_modify(|counts| {
+            counts.sessions -= 1;
+            counts.sessions_ended += 1;
+        });
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -62,7 +62,7 @@ pub enum ListenError {
     #[error("cannot use the inherited socket")]
     Inherited(#[source] io::Error),
     /// An inherited descriptor is something else.
-    #[error("standard input is not a stream socket: --inetd needs one from inetd or from StandardInput=socket")]
+    #[error("it is not a stream socket")]
     NotASocket,
     /// Something stands at the path of a Unix socket that is not ours to remove.
     #[error("cannot listen on {}: {what} is in the way; remove it, or choose another path", path.display())]
@@ -110,6 +110,19 @@ pub enum Inherited {
 impl ListenAddress {
     /// The permissions of a Unix socket when nothing else is asked for: the owner's, as the original's.
     pub const UNIX_MODE: u32 = 0o600;
+
+    /// Whether a socket that is bound to the literal address `bound` is what this asks for. Names are not looked up: a
+    /// socket at one of a name's addresses is not known to be the name's.
+    pub fn stands_for(&self, bound: &Self) -> bool {
+        match (self, bound) {
+            (Self::Unix { path, .. }, Self::Unix { path: bound, .. }) => path == bound,
+            (Self::Tcp { host, port }, Self::Tcp { host: Some(bound), port: bound_port }) if port == bound_port => {
+                let Ok(bound) = bound.parse::<IpAddr>() else { return false };
+                host.as_ref().map_or(bound.is_unspecified(), |host| host.parse() == Ok(bound))
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Listener {
@@ -142,17 +155,26 @@ impl Listener {
                 let name = canonical(ip).to_string();
                 Inherited::Listening(Self { socket: Listening::Tcp(socket.into()), name, _file: None })
             }
-            (true, None) => Inherited::Listening(Self {
-                socket: Listening::Unix(socket.into()),
-                name: "inherited Unix socket".to_owned(),
-                _file: None,
-            }),
+            (true, None) => {
+                let path = socket.local_addr().map_err(ListenError::Inherited)?;
+                let name =
+                    path.as_pathname().map_or("an unnamed Unix socket".into(), Path::to_string_lossy).into_owned();
+                Inherited::Listening(Self { socket: Listening::Unix(socket.into()), name, _file: None })
+            }
             (false, Some(_)) => {
                 let peer = socket.peer_addr().map_err(ListenError::Inherited)?.as_socket();
                 Inherited::Connected(Accepted::Tcp(socket.into()), peer.map_or(Peer::Unix, Peer::from))
             }
             (false, None) => Inherited::Connected(Accepted::Unix(socket.into()), Peer::Unix),
         })
+    }
+
+    /// Where it listens, as literally as can be.
+    pub fn address(&self) -> ListenAddress {
+        match self.tcp_address() {
+            Some(bound) => ListenAddress::Tcp { host: Some(bound.ip().to_string()), port: bound.port() },
+            None => ListenAddress::Unix { path: self.name.clone().into(), mode: ListenAddress::UNIX_MODE },
+        }
     }
 
     /// The next client, if one waits; [`ErrorKind::WouldBlock`] otherwise.

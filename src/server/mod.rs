@@ -6,6 +6,7 @@
 mod accept;
 pub mod admission;
 pub mod census;
+mod health;
 pub mod listener;
 mod reload;
 pub mod site;
@@ -23,17 +24,20 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::admission::Admission;
 use self::census::Census;
+use self::health::{Status, Watchdog};
 use self::listener::{ListenAddress, ListenError, Listener};
 use self::reload::Routes;
 use self::site::{Site, SiteError};
 use self::stop::{Stop, Stopper};
 use self::worker::{Job, Threads, Workers};
-use crate::config::Route;
+use crate::config::{Route, chain};
 use crate::socket::{Accepted, Peer};
+use crate::systemd::activation::{Claim, difference};
+use crate::systemd::notify;
 use crate::websocket::close::CloseCode;
 
 /// When the daemon ends by itself. The default: never.
@@ -72,6 +76,10 @@ pub struct Server {
     connected: Option<(Accepted, Peer, Arc<Site>)>,
     lifetime: Lifetime,
     traffic: bool,
+    /// The sockets are systemd's.
+    activated: bool,
+    /// What is wrong with routes that are out of order.
+    problems: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -96,6 +104,36 @@ impl Server {
         }
         self.bound.push(Bound { site, listeners });
         Ok(())
+    }
+
+    /// Serves `route` on sockets that systemd has passed.
+    pub fn adopt(&mut self, route: &Route, listeners: Vec<Listener>) {
+        let bound: Vec<ListenAddress> = listeners.iter().map(Listener::address).collect();
+        if let Some(difference) = difference(Claim { route: &route.name, listen: &route.listen }, &bound) {
+            warn!(route = route.name, "{difference}");
+        }
+        match Site::open(route, self.traffic) {
+            Ok(site) => self.serve_on(site, listeners),
+            Err(error) => self.adopt_broken(&route.name, listeners, &[chain(&error)]),
+        }
+    }
+
+    /// Tells the clients of a route whose file is of no use that it is out of order. A daemon that ended instead would be
+    /// started again by its socket unit, until that gives up for good.
+    pub fn adopt_broken(&mut self, route: &str, listeners: Vec<Listener>, problems: &[String]) {
+        for problem in problems {
+            error!(route, "{problem}");
+        }
+        error!(route, "the route is out of order: clients are told to try again later");
+        let first = problems.first().map_or("", String::as_str);
+        self.problems.push(format!("{route} is out of order: {first}"));
+        self.serve_on(Site::out_of_order(route), listeners);
+    }
+
+    fn serve_on(&mut self, site: Site, listeners: Vec<Listener>) {
+        self.activated = true;
+        let listeners = listeners.into_iter().map(|listener| (listener.address(), listener)).collect();
+        self.bound.push(Bound { site: Arc::new(site), listeners });
     }
 
     /// Where clients can connect by TCP.
@@ -132,25 +170,36 @@ impl Server {
     async fn live(self, workers: Workers, stopper: &Stopper, reload: Option<Reload>) -> io::Result<()> {
         let census = Arc::new(Census::default());
         let mut signals = Signals::install()?;
-        let mut routes = Routes::serve(self.bound, Rc::new(workers), Arc::clone(&census), self.traffic)?;
+        let (workers, activated) = (Rc::new(workers), self.activated);
+        let mut routes = Routes::serve(self.bound, workers, Arc::clone(&census), self.traffic, activated)?;
         let connected_drain_timeout = self.connected.as_ref().map(|(_, _, site)| site.limits.drain_timeout);
         if let Some((accepted, peer, site)) = self.connected {
             let (admission, counted) = (Arc::new(Admission::default()), census.count());
             routes.workers().assign(Job { accepted, peer, site, admission, permit: None, counted }).await;
         }
+        let mut status = Status::new(self.problems);
+        let mut watchdog = Watchdog::new();
         let mut over = std::pin::pin!(lifetime_over(self.lifetime, connected_drain_timeout.is_some(), &census));
+        notify::ready(&status.text());
         let ending = loop {
             tokio::select! {
                 ending = &mut over => break ending,
                 told = signals.next() => match (told, &reload) {
                     (Told::Stop, _) => break Ending::Stopped,
-                    (Told::Reload, Some(reload)) => routes.reload(reload),
+                    (Told::Reload, Some(reload)) => {
+                        notify::reloading();
+                        status.reloaded(routes.reload(reload));
+                        notify::ready(&status.text());
+                    }
                     (Told::Reload, None) => {
                         info!("SIGHUP: there is no file to read again; certificates are read when they change");
                     }
                 },
+                () = watchdog.due() => Watchdog::feed(&routes),
+                () = status.changed(&census) => notify::status(&status.text()),
             }
         };
+        notify::stopping("stopping");
         let drain_timeout = routes.drain_timeout().max(connected_drain_timeout.unwrap_or_default());
         drop(routes); // no more accepting
         if ending == Ending::AfterLast {
@@ -165,6 +214,9 @@ impl Server {
         Ok(())
     }
 }
+
+/// What is left to do when the drain is over takes no longer.
+const END_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
@@ -213,6 +265,7 @@ async fn drain(census: &Census, stopper: &Stopper, signals: &mut Signals, limit:
         info!(connections, "stopping: the sessions get Close 1001");
     }
     stopper.drain(CloseCode::GOING_AWAY);
+    notify::extend_timeout(limit + END_TIME);
     tokio::select! {
         () = census.empty() => {}
         () = sleep(limit) => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, spawn_local};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::accept::{Serving, accept};
 use super::admission::Admission;
@@ -21,6 +21,7 @@ use super::site::Site;
 use super::worker::Workers;
 use super::{Bound, Reload, ServerError};
 use crate::config::{Route, chain};
+use crate::systemd::activation::{Claim, difference};
 
 /// All routes in service.
 pub(super) struct Routes {
@@ -28,6 +29,8 @@ pub(super) struct Routes {
     workers: Rc<Workers>,
     census: Arc<Census>,
     traffic: bool,
+    /// The sockets are systemd's: they stay, whatever the route files say.
+    activated: bool,
 }
 
 /// A listener that is being accepted from, until it is dropped.
@@ -50,8 +53,9 @@ impl Routes {
         workers: Rc<Workers>,
         census: Arc<Census>,
         traffic: bool,
+        activated: bool,
     ) -> io::Result<Self> {
-        let mut routes = Self { doors: Vec::new(), workers, census, traffic };
+        let mut routes = Self { doors: Vec::new(), workers, census, traffic, activated };
         for Bound { site, listeners } in bound {
             let serving = Serving { site, admission: Arc::default() };
             for (address, listener) in listeners {
@@ -62,8 +66,13 @@ impl Routes {
         Ok(routes)
     }
 
-    pub(super) fn workers(&self) -> &Workers {
-        &self.workers
+    pub(super) fn workers(&self) -> Rc<Workers> {
+        Rc::clone(&self.workers)
+    }
+
+    /// Whether every listener is still accepted from.
+    pub(super) fn are_open(&self) -> bool {
+        self.doors.iter().all(|door| !door.task.is_finished())
     }
 
     /// The longest that any route allows its sessions for their end.
@@ -72,18 +81,43 @@ impl Routes {
         timeouts.max().unwrap_or_default()
     }
 
-    /// Reads the configuration again and takes it into service: all of it, or none.
-    pub(super) fn reload(&mut self, reload: &Reload) {
-        let outcome = reload().and_then(|routes| self.replace(&routes).map_err(|error| vec![chain(&error)]));
+    /// Reads the configuration again and takes it into service: all of it, or none. The error is the first problem.
+    pub(super) fn reload(&mut self, reload: &Reload) -> Result<(), String> {
+        let outcome = reload().and_then(|routes| {
+            let replaced = if self.activated { self.reassign(&routes) } else { self.replace(&routes) };
+            replaced.map_err(|error| vec![chain(&error)])
+        });
         match outcome {
-            Ok(()) => info!("configuration reloaded: new connections use it, running sessions keep theirs"),
+            Ok(()) => {
+                info!("configuration reloaded: new connections use it, running sessions keep theirs");
+                Ok(())
+            }
             Err(problems) => {
-                for problem in problems {
+                for problem in &problems {
                     error!("{problem}");
                 }
                 error!("configuration NOT reloaded: the old one stays in force");
+                Err(problems.into_iter().next().unwrap_or_default())
             }
         }
+    }
+
+    /// Gives systemd's sockets to the routes as they are now.
+    fn reassign(&self, routes: &[Route]) -> Result<(), ServerError> {
+        let sites = routes.iter().map(|route| Ok((route, Arc::new(Site::open(route, self.traffic)?))));
+        for (route, site) in sites.collect::<Result<Vec<_>, ServerError>>()? {
+            let own = self.doors.iter().filter(|door| door.serving.borrow().site.name == route.name);
+            let mut bound = Vec::new();
+            for door in own {
+                let admission = Arc::clone(&door.serving.borrow().admission);
+                door.serving.replace(Serving { site: Arc::clone(&site), admission }).admission.ask_again();
+                bound.push(door.address.clone());
+            }
+            if let Some(difference) = difference(Claim { route: &route.name, listen: &route.listen }, &bound) {
+                warn!(route = route.name, "{difference}");
+            }
+        }
+        Ok(())
     }
 
     fn replace(&mut self, routes: &[Route]) -> Result<(), ServerError> {
@@ -139,7 +173,7 @@ impl Routes {
     fn open(&self, address: ListenAddress, listener: Listener, serving: Serving) -> io::Result<Door> {
         let name = listener.to_string();
         let listener = listener.watch()?;
-        info!(route = serving.site.name, target = %serving.site.target, "listening on {name}");
+        info!(route = serving.site.name, target = %serving.site.service, "listening on {name}");
         let serving = Rc::new(RefCell::new(serving));
         let (workers, census) = (Rc::clone(&self.workers), Arc::clone(&self.census));
         let task = spawn_local(accept(listener, Rc::clone(&serving), workers, census)).abort_handle();

@@ -2,6 +2,7 @@
 //!
 //! A reload makes a new one; connections keep the one they began with.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +21,33 @@ pub struct Site {
     pub tls: Tls,
     /// What plain requests get; None: 405.
     pub files: Option<Arc<Files>>,
-    /// Where sessions go.
-    pub target: Target,
+    /// What sessions get.
+    pub service: Service,
     /// Interval of pings.
     pub heartbeat: Option<Duration>,
     /// Its bounds.
     pub limits: Limits,
     /// Whether to show symbols of what moves on standard output.
     pub traffic: bool,
+}
+
+/// What a route does for a client that has shaken hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Its file is broken: clients are told to come back later. The daemon runs on all the same, for one that ends at once
+    /// would take its socket unit with it.
+    OutOfOrder,
+    /// A session with this target.
+    Relay(Target),
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfOrder => f.write_str("none: out of order"),
+            Self::Relay(target) => target.fmt(f),
+        }
+    }
 }
 
 /// Why a route cannot be put into service.
@@ -59,6 +79,12 @@ impl Site {
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
         let Route { target, heartbeat, limits, .. } = route.clone();
-        Ok(Self { name, tls, files, target, heartbeat, limits, traffic })
+        Ok(Self { name, tls, files, service: Service::Relay(target), heartbeat, limits, traffic })
+    }
+
+    /// A route of which nothing but its name can be trusted.
+    pub fn out_of_order(name: &str) -> Self {
+        let (tls, service, limits) = (Tls::Off, Service::OutOfOrder, Limits::default());
+        Self { name: name.to_owned(), tls, files: None, service, heartbeat: None, limits, traffic: false }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::Builder;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::admission::Permit;
@@ -56,8 +56,15 @@ pub(super) struct Threads {
 
 #[derive(Debug)]
 struct Worker {
-    jobs: mpsc::Sender<Job>,
+    errands: mpsc::Sender<Errand>,
     connections: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+enum Errand {
+    Connection(Box<Job>),
+    /// To be answered, as a sign that the worker still turns.
+    Probe(oneshot::Sender<()>),
 }
 
 impl Workers {
@@ -75,7 +82,17 @@ impl Workers {
         if let Some(worker) = idlest {
             worker.connections.fetch_add(1, Ordering::Relaxed);
             // A worker that is gone has been told to go: the client sees its connection close.
-            let _ = worker.jobs.send(job).await;
+            let _ = worker.errands.send(Errand::Connection(Box::new(job))).await;
+        }
+    }
+
+    /// Resolves when every worker has given a sign of life.
+    pub(super) async fn probe(&self) {
+        for worker in &self.workers {
+            let (sign, answer) = oneshot::channel();
+            if worker.errands.send(Errand::Probe(sign)).await.is_err() || answer.await.is_err() {
+                return std::future::pending().await; // a worker that is gone gives none
+            }
         }
     }
 }
@@ -92,7 +109,7 @@ impl Threads {
 impl Worker {
     fn start(number: usize, stop: &Stop) -> io::Result<(Self, JoinHandle<()>)> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (errands, queue) = mpsc::channel(QUEUE);
         let connections = Arc::new(AtomicUsize::new(0));
         let (stop, counter) = (stop.clone(), Arc::clone(&connections));
         let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
@@ -103,12 +120,19 @@ impl Worker {
                 }
             });
         })?;
-        Ok((Self { jobs, connections }, thread))
+        Ok((Self { errands, connections }, thread))
     }
 }
 
-async fn serve(mut queue: mpsc::Receiver<Job>, stop: &Stop, counter: &Arc<AtomicUsize>) {
-    while let Some(job) = queue.recv().await {
+async fn serve(mut queue: mpsc::Receiver<Errand>, stop: &Stop, counter: &Arc<AtomicUsize>) {
+    while let Some(errand) = queue.recv().await {
+        let job = match errand {
+            Errand::Connection(job) => *job,
+            Errand::Probe(sign) => {
+                let _ = sign.send(()); // whoever asked may have stopped waiting
+                continue;
+            }
+        };
         let place = Place { counter: Arc::clone(counter) };
         let stop = stop.clone();
         tokio::task::spawn_local(async move {

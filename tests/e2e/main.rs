@@ -14,6 +14,7 @@
 
 mod support;
 
+mod activation;
 mod certificates;
 mod daemon;
 mod demo;

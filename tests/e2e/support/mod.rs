@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod command;
+pub mod manager;
 pub mod proxy;
 pub mod route;
 pub mod target;

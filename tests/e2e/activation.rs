@@ -1,0 +1,148 @@
+//! systemd passes the sockets, and is told how it goes.
+
+use std::net::UdpSocket;
+use std::os::unix::net::UnixStream;
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::Client;
+use crate::support::manager::Manager;
+use crate::support::target::{Target, echo};
+
+fn echoes(client: &mut Client) {
+    client.send_binary(b"hello");
+    assert_eq!(client.read_binary(5), b"hello");
+}
+
+#[test]
+fn sessions_come_by_a_passed_socket_and_the_manager_hears_of_the_daemon_s_life() {
+    let mut manager = Manager::new();
+    let address = manager.listen("websockify@vnc.socket");
+    manager.write("vnc", &format!("listen = \"{address}\"\ntarget = \"{}\"", echo()));
+    let mut proxy = manager.spawn(&["vnc"]);
+    assert_eq!(manager.told(), "READY=1\nSTATUS=0 sessions\n");
+    proxy.log_line(&format!("listening on {address}"));
+    let mut client = Client::open(address);
+    echoes(&mut client);
+    assert_eq!(manager.told(), "STATUS=1 session\n");
+
+    proxy.signal(Signal::SIGHUP);
+    let reloading = manager.told();
+    let stamp: u64 = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().trim().parse().unwrap();
+    assert!(stamp > 0);
+    assert_eq!(manager.told(), "READY=1\nSTATUS=1 session\n");
+
+    proxy.signal(Signal::SIGTERM);
+    assert_eq!(manager.told(), "STOPPING=1\nSTATUS=stopping\n");
+    assert!(manager.told().starts_with("EXTEND_TIMEOUT_USEC="));
+    assert_eq!(client.read_close().0, 1001);
+    client.send_close(1001, "");
+    assert_eq!(proxy.exit_code(), 0);
+    assert!(!proxy.log_lines().iter().any(|line| line.contains("WARN")), "{:?}", proxy.log_lines());
+}
+
+#[test]
+fn sockets_go_to_the_routes_that_they_are_named_after() {
+    let mut manager = Manager::new();
+    let (one, other) = (Target::listen(), Target::listen());
+    let second = manager.listen("other");
+    let first = manager.listen("websockify@one.socket");
+    manager.write("one", &format!("listen = \"{first}\"\ntarget = \"{}\"", one.address()));
+    manager.write("other", &format!("listen = \"{second}\"\ntarget = \"{}\"", other.address()));
+    let _proxy = manager.spawn(&[]);
+    manager.told_of("READY=1");
+    let _clients = (Client::open(first), one.accept(), Client::open(second), other.accept());
+}
+
+/// A daemon that ended would be started again until systemd gives its socket up.
+#[test]
+fn a_broken_route_is_out_of_order_until_a_reload_finds_it_mended() {
+    let mut manager = Manager::new();
+    let address = manager.listen("websockify@vnc.socket");
+    let path = manager.write("vnc", "listen = \"6080\"\ntaget = \"localhost:5900\"");
+    let proxy = manager.spawn(&["vnc"]);
+    let problem = format!("vnc is out of order: {}:1:1: 'target' is missing", path.display());
+    let told = manager.told();
+    assert!(told.starts_with(&format!("READY=1\nSTATUS={problem}")), "{told}");
+    proxy.log_line("vnc.toml:2:1: ");
+
+    assert_eq!(Client::connect(address).request("/", &[]).status, 503);
+    let mut browser = Client::connect(address);
+    assert_eq!(browser.request("/", &[("Origin", "http://test")]).status, 101);
+    let (code, reason) = browser.read_close();
+    assert!(code == 1013 && reason.starts_with("This route is out of order"), "{code} {reason}");
+
+    proxy.signal(Signal::SIGHUP);
+    manager.told_of("Reload failed, the old configuration stays in force");
+    manager.write("vnc", &format!("listen = \"{address}\"\ntarget = \"{}\"", echo()));
+    proxy.signal(Signal::SIGHUP);
+    assert_eq!(manager.told_of("READY=1"), "READY=1\nSTATUS=0 sessions\n");
+    echoes(&mut Client::open(address));
+}
+
+#[test]
+fn a_missing_certificate_puts_its_route_out_of_order_too() {
+    let mut manager = Manager::new();
+    let address = manager.listen("websockify@vnc.socket");
+    let tls = "[tls]\ncertificate = \"missing.pem\"";
+    manager.write("vnc", &format!("listen = \"{address}\"\ntarget = \"{}\"\n{tls}", echo()));
+    let _proxy = manager.spawn(&["vnc"]);
+    let told = manager.told();
+    assert!(told.contains("vnc is out of order") && told.contains("missing.pem"), "{told}");
+    assert_eq!(Client::connect(address).request("/", &[]).status, 503);
+}
+
+#[test]
+fn a_listen_that_is_not_what_was_passed_is_told_with_the_cure() {
+    let mut manager = Manager::new();
+    let address = manager.listen("websockify@vnc.socket");
+    manager.write("vnc", &format!("listen = \"6099\"\ntarget = \"{}\"", echo()));
+    let proxy = manager.spawn(&["vnc"]);
+    let warning = proxy.log_line("WARN");
+    for part in ["not passed: 6099", &address.to_string(), "systemctl restart websockify@vnc.socket"] {
+        assert!(warning.contains(part), "{warning}");
+    }
+    echoes(&mut Client::open(address));
+}
+
+/// How to break an activation, and what is then said.
+type Case = (fn(&mut Manager), &'static str);
+
+#[test]
+fn an_activation_that_is_broken_does_not_fall_back_to_binding() {
+    let route = |manager: &Manager| manager.write("vnc", "listen = \"127.0.0.1:0\"\ntarget = \"localhost:5900\"");
+    let cases: [Case; 5] = [
+        (
+            |manager| {
+                manager.listen("vnc");
+                manager.set("LISTEN_PID", "1");
+            },
+            "LISTEN_PID is not this process",
+        ),
+        (|manager| manager.set("LISTEN_FDS", "0"), "no socket was passed"),
+        (|manager| manager.set("LISTEN_FDS", "1"), "do not agree"),
+        (|manager| manager.pass("vnc", UdpSocket::bind("127.0.0.1:0").unwrap().into()), "it is not a stream socket"),
+        (|manager| manager.pass("vnc", UnixStream::pair().unwrap().0.into()), "set Accept=no"),
+    ];
+    for (prepare, reason) in cases {
+        let mut manager = Manager::new();
+        route(&manager);
+        prepare(&mut manager);
+        let mut proxy = manager.spawn(&["vnc"]);
+        proxy.log_line(reason);
+        assert_eq!(proxy.exit_code(), 78, "{reason}");
+        assert!(!proxy.log_lines().iter().any(|line| line.contains("listening on")), "{reason}");
+    }
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_workers_answer() {
+    let mut manager = Manager::new();
+    let address = manager.listen("websockify@vnc.socket");
+    manager.set("WATCHDOG_USEC", "200000");
+    manager.write("vnc", &format!("listen = \"{address}\"\ntarget = \"{}\"", echo()));
+    let _proxy = manager.spawn(&["vnc"]);
+    for _ in 0..3 {
+        manager.told_of("WATCHDOG=1");
+    }
+}
