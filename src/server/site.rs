@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::AllowedClients;
 use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
@@ -22,6 +23,8 @@ pub struct Site {
     pub files: Option<Arc<Files>>,
     /// Where sessions go.
     pub target: Target,
+    /// Who may connect; None: everybody.
+    pub allow_clients: Option<AllowedClients>,
     /// Interval of pings.
     pub heartbeat: Option<Duration>,
     /// Its bounds.
@@ -58,7 +61,7 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
-        let Route { target, heartbeat, limits, .. } = route.clone();
-        Ok(Self { name, tls, files, target, heartbeat, limits, traffic })
+        let Route { target, allow_clients, heartbeat, limits, .. } = route.clone();
+        Ok(Self { name, tls, files, target, allow_clients, heartbeat, limits, traffic })
     }
 }
