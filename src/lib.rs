@@ -18,9 +18,11 @@
 //! | [`cli`] | what was typed: the original's command line, and the verbs |
 //! | [`config`] | what a route file says, with the place of every mistake |
 //! | [`startup`] | from a command to a running daemon |
+//! | [`systemd`] | units made of routes: the generator |
 //! | [`log`] | one line a record, to people, a file and syslog |
 //! | [`server`] | listeners, workers, limits, reload, and the drain at the end. Knows no protocol |
 //! | `connection` | the story of one connection |
+//! | [`access`] | who may connect |
 //! | [`tls`] | the first byte, certificates and their renewal |
 //! | [`http`] | requests and files, up to an upgrade |
 //! | [`target`] | where sessions go, and how to get there |
@@ -38,6 +40,7 @@
 //! * Every wait has a deadline ([`limits`]), every buffer a bound.
 //! * What a client can cause is an ending, not an error; what it sends is never trusted in a log line, and its query never logged.
 
+pub mod access;
 pub mod cli;
 pub mod config;
 mod connection;
@@ -50,6 +53,7 @@ pub mod server;
 pub mod session;
 pub mod socket;
 pub mod startup;
+pub mod systemd;
 pub mod target;
 pub mod tls;
 pub mod websocket;

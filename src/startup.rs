@@ -62,6 +62,7 @@ pub fn run(command: Command, directory: &Path) -> Exit {
             // A reader that went away is told by the signal that it was, or does not care.
             return cli::check(&routes, &mut io::stdout(), &mut io::stderr()).unwrap_or(Exit::SystemError);
         }
+        Command::Generate(generate) => return generate.run(),
         Command::Convert(arguments) => return cli::convert(&arguments, directory).print(),
         Command::Classic(classic) => run_classic(*classic),
         Command::Demo(address) => run_demo(address),
@@ -126,6 +127,7 @@ fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
         target: Target::Tcp { host: target.ip().to_string(), port: target.port() },
         web: Some(Web::Builtin(Builtin::Demo)),
         tls: None,
+        allow_clients: None,
         heartbeat: None,
         limits: Limits::default(),
     };
