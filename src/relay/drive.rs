@@ -10,11 +10,11 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep_until};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::end::End;
 use super::traffic::Traffic;
@@ -28,6 +28,12 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Reads in each direction before other sessions of the thread get their turn.
 const TURNS: u32 = 16;
+
+/// How long a target may take to end its stream after the session has ended otherwise.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// How much it may still say: what was on its way, and not what a flood brings.
+const DISCARD_BYTES_MAX: u64 = 1024 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; HEADROOM + READ_BYTES].into());
@@ -45,7 +51,7 @@ where
     let mut stopped = false;
     let mut relay =
         Relay { client, target, tunnel, early, client_unflushed: false, timer: None, traffic: Traffic::begin(traffic) };
-    let end = std::future::poll_fn(|cx| {
+    let mut end = std::future::poll_fn(|cx| {
         if !stopped && let Poll::Ready(code) = stop.as_mut().poll(cx) {
             stopped = true;
             relay.tunnel.stop(now(), code);
@@ -55,7 +61,19 @@ where
     .await;
     // The alert that ends TLS, if it can go at once; a socket without TLS just gets its FIN a moment earlier.
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut relay.client).poll_shutdown(cx).is_ready())).await;
+    drop(relay.client);
+    let discarded = discard(relay.target).await;
+    end.to_client.accepted += discarded;
+    end.to_client.lost += discarded;
     end
+}
+
+/// Reads a target to its end, which its write side was told of, and says how much there was. To close a socket with unread
+/// bytes would send a reset, and a reset takes away what the target has not read yet.
+async fn discard(target: impl AsyncRead + Unpin) -> u64 {
+    let mut target = target.take(DISCARD_BYTES_MAX);
+    let _ = timeout(DISCARD_TIME, tokio::io::copy(&mut target, &mut tokio::io::sink())).await;
+    DISCARD_BYTES_MAX - target.limit()
 }
 
 /// Tokio's clock, so that tests can stop it.
@@ -80,14 +98,18 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         SCRATCH.with_borrow_mut(|scratch| {
             let now = now();
+            // Below, time is looked at only when nothing moves, and a side may never pause.
+            if self.tunnel.deadline().is_some_and(|deadline| deadline <= now) {
+                self.tunnel.tick(now);
+            }
             for _ in 0..TURNS {
+                if let Some(end) = self.tunnel.end() {
+                    return Poll::Ready(end.clone()); // before anything more goes out: what was lost is counted
+                }
                 // To the client first: what goes there includes the answers to what came from it.
                 let down = self.poll_down(cx, now, scratch).is_ready();
                 let up = self.poll_up(cx, now, scratch).is_ready();
-                if let Some(end) = self.tunnel.end() {
-                    return Poll::Ready(end.clone());
-                }
-                if !down && !up && self.poll_timer(cx, now).is_pending() {
+                if !down && !up && self.tunnel.end().is_none() && self.poll_timer(cx, now).is_pending() {
                     return Poll::Pending;
                 }
             }
@@ -140,16 +162,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
 
     /// One step from the client to the target. Ready: it was made, and the next may follow.
     fn poll_up(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut [u8]) -> Poll<()> {
-        while !self.tunnel.to_target().is_empty() {
-            let waiting = self.tunnel.to_target();
-            match ready!(Pin::new(&mut self.target).poll_write(cx, waiting)) {
-                Ok(count) if count > 0 => {
-                    self.traffic.sent_to_target(count == waiting.len());
-                    self.tunnel.sent_to_target(now, count);
-                }
-                _ => self.tunnel.handle_target_unwritable(now),
-            }
-        }
+        // Where it gets stuck, the tunnel knows what can be done all the same.
+        let _ = self.poll_to_target(cx, now);
         if self.tunnel.wants_target_shut() {
             // An error says that it is shut already.
             let _ = ready!(Pin::new(&mut self.target).poll_shutdown(cx));
@@ -181,6 +195,21 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
         self.traffic.received_from_client();
         let payload = self.tunnel.handle_client(now, input);
         self.write_to_target(cx, now, &input[payload]);
+        Poll::Ready(())
+    }
+
+    /// Ready: the target has taken all that waited for it.
+    fn poll_to_target(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        while !self.tunnel.to_target().is_empty() {
+            let waiting = self.tunnel.to_target();
+            match ready!(Pin::new(&mut self.target).poll_write(cx, waiting)) {
+                Ok(count) if count > 0 => {
+                    self.traffic.sent_to_target(count == waiting.len());
+                    self.tunnel.sent_to_target(now, count);
+                }
+                _ => self.tunnel.handle_target_unwritable(now),
+            }
+        }
         Poll::Ready(())
     }
 

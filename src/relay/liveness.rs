@@ -79,14 +79,15 @@ impl Liveness {
 
     fn beat(&self) -> Option<Instant> {
         let heartbeat = self.heartbeat?;
-        Some(match self.phase {
-            Phase::Quiet(since) => since + heartbeat,
-            Phase::Pinged(at) => at + heartbeat.max(PONG_TIME_MIN),
-        })
+        // A time beyond what the clock can say never comes.
+        match self.phase {
+            Phase::Quiet(since) => since.checked_add(heartbeat),
+            Phase::Pinged(at) => at.checked_add(heartbeat.max(PONG_TIME_MIN)),
+        }
     }
 
     fn idle(&self) -> Option<Instant> {
-        Some(self.last_payload + self.idle_timeout?)
+        self.last_payload.checked_add(self.idle_timeout?)
     }
 }
 

@@ -5,7 +5,7 @@
 //! and [`wants_target`](Tunnel::wants_target) say so, shut down where asked, call [`tick`](Tunnel::tick) at the
 //! [`deadline`](Tunnel::deadline), until there is an [`end`](Tunnel::end).
 //!
-//! Invariants, each a property test in `tests/relay_properties.rs`:
+//! Invariants, each a property test in `tests/relay_properties/tunnel.rs`:
 //!
 //! 1. Every byte accepted from a side is delivered in order, or the [`End`] says how many were not.
 //! 2. At most one read's worth of bytes waits for a side; while it does, nothing more is read from the other.
@@ -39,6 +39,10 @@ const CONTROL_BYTES_MAX: usize = 2048;
 /// is not torn up by the reset that closing a socket with unread bytes sends.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
+/// An ending in which bytes still move may take so many times as long as one in which nothing does. A client that takes a
+/// byte now and then would otherwise hold its session for days.
+const ENDING_FACTOR_MAX: u32 = 20;
+
 /// A session whose time is up may still hand its last frames to the socket for this long.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
 
@@ -69,14 +73,18 @@ pub struct Tunnel {
     /// Pongs, pings and the Close: sent when `to_client` is empty, which is always between two frames.
     control: Vec<u8>,
     control_sent: usize,
+    /// A ping of ours was due while older control frames still waited: their leaving says as much as a pong.
+    ping_withheld: bool,
     /// The latest ping that found `control` full.
     unanswered: Option<Box<ControlPayload>>,
     close: CloseFrame,
     liveness: Liveness,
     /// Why the session is ending, from then on.
     cause: Option<Cause>,
-    /// When it must have ended.
+    /// When it must have ended, unless something moves.
     ending_until: Option<Instant>,
+    /// When it must have ended in any case.
+    ending_at_last: Option<Instant>,
     last_words: bool,
     end: Option<End>,
 }
@@ -139,11 +147,13 @@ impl Tunnel {
             to_target_count: Delivery::default(),
             control: Vec::new(),
             control_sent: 0,
+            ping_withheld: false,
             unanswered: None,
             close: CloseFrame::NotYet,
             liveness: Liveness::new(now, settings.heartbeat, settings.idle_timeout),
             cause: None,
             ending_until: None,
+            ending_at_last: None,
             last_words: false,
             end: None,
             settings,
@@ -243,7 +253,8 @@ impl Tunnel {
         match self.liveness.due(now) {
             None => return,
             Some(Due::Ping) => {
-                if self.control.is_empty() {
+                self.ping_withheld = !self.control.is_empty();
+                if !self.ping_withheld {
                     encoder::ping(&mut self.control);
                 }
             }
@@ -284,12 +295,17 @@ impl Tunnel {
     /// The client took so many bytes of [`to_client`](Self::to_client).
     pub fn sent_to_client(&mut self, now: Instant, count: usize) {
         if self.to_client.is_empty() {
+            if self.ping_withheld {
+                self.ping_withheld = false;
+                self.liveness.sign_of_life(now);
+            }
             self.control_sent += count;
             if self.control_sent >= self.control.len() {
                 self.drop_control_sent();
             }
         } else {
             self.liveness.sign_of_life(now);
+            self.liveness.payload(now);
             self.to_client.sent(count);
         }
         if self.target.input == TargetInput::Ended {
@@ -306,6 +322,7 @@ impl Tunnel {
     /// The target took so many bytes of [`to_target`](Self::to_target).
     pub fn sent_to_target(&mut self, now: Instant, count: usize) {
         self.to_target.sent(count);
+        self.liveness.payload(now);
         if self.client.input != ClientInput::Open {
             self.extend_ending(now);
         }
@@ -314,9 +331,12 @@ impl Tunnel {
 
     /// Whether to read from the client.
     pub fn wants_client(&self) -> bool {
-        self.end.is_none()
-            && self.to_target.is_empty()
-            && matches!(self.client.input, ClientInput::Open | ClientInput::Discarded)
+        let has_room = match self.client.input {
+            ClientInput::Open => self.to_target.is_empty(),
+            ClientInput::Discarded => true,
+            ClientInput::Closed | ClientInput::Ended => false,
+        };
+        self.end.is_none() && has_room
     }
 
     /// Whether to read from the target.
@@ -437,13 +457,15 @@ impl Tunnel {
     fn begin_ending(&mut self, now: Instant, cause: Cause) {
         if self.cause.is_none() {
             self.cause = Some(cause);
-            self.ending_until = Some(now + self.settings.close_timeout);
+            self.ending_until = now.checked_add(self.settings.close_timeout);
+            self.ending_at_last = now.checked_add(self.settings.close_timeout.saturating_mul(ENDING_FACTOR_MAX));
         }
     }
 
     fn extend_ending(&mut self, now: Instant) {
         if !self.last_words && self.client.input != ClientInput::Discarded {
-            self.ending_until = self.ending_until.map(|until| until.max(now + self.settings.close_timeout));
+            let until = self.ending_until.max(now.checked_add(self.settings.close_timeout));
+            self.ending_until = until.min(self.ending_at_last.or(until));
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::io::unix::AsyncFd;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::admission::{Admission, Permit};
@@ -19,6 +19,9 @@ use super::worker::{Job, Workers};
 
 /// The first and the longest pause after the kernel could not accept for want of something.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// How long nothing may have been wanting before a shortage is over.
+const CALM: Duration = Duration::from_secs(1);
 
 /// What a listener's connections get: swapped by a reload.
 #[derive(Clone, Debug)]
@@ -40,7 +43,7 @@ pub(super) async fn accept(
         let permit = admit(&serving).await;
         match ready.try_io(|listener| listener.get_ref().accept()) {
             Ok(Ok((accepted, peer))) => {
-                shortage.over();
+                shortage.accepted();
                 let Serving { site, admission } = serving.borrow().clone();
                 if site.allow_clients.as_ref().is_some_and(|clients| !clients.admit(&peer)) {
                     // Dropping it is the answer: whoever may not come does not learn what is here.
@@ -91,24 +94,30 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// A time in which the kernel cannot give us sockets: logged when it begins and when it is over, and not at each attempt.
+/// While it lasts, a descriptor that becomes free is taken at once and wanted again: only a calm is the end of it.
 #[derive(Default)]
 struct Shortage {
-    /// The last pause; None: there is no shortage.
+    /// The last pause, unless something was accepted since.
     pause: Option<Duration>,
+    /// When the last pause ended; None: there is no shortage.
+    last: Option<Instant>,
 }
 
 impl Shortage {
     async fn wait(&mut self, listener: &Listener, error: &io::Error) {
         let pause = self.pause.map_or(BACKOFF.0, |pause| (2 * pause).min(BACKOFF.1));
-        if self.pause.is_none() {
+        if self.last.is_none() {
             warn!(%error, "cannot accept on {listener}: clients wait; raise LimitNOFILE= or lower limits.connections");
         }
         self.pause = Some(pause);
         sleep(pause).await;
+        self.last = Some(Instant::now());
     }
 
-    fn over(&mut self) {
-        if self.pause.take().is_some() {
+    fn accepted(&mut self) {
+        self.pause = None;
+        if self.last.is_some_and(|last| last.elapsed() >= CALM) {
+            self.last = None;
             info!("accepting again");
         }
     }

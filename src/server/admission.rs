@@ -42,7 +42,12 @@ impl Admission {
         Some(Permit { admission: Arc::clone(self) })
     }
 
-    /// Resolves when a place has been given back since the last time.
+    /// Makes one task that waits for a place ask again: it may have to ask elsewhere now, or for another bound.
+    pub fn ask_again(&self) {
+        self.freed.notify_one();
+    }
+
+    /// Resolves when a place has been given back since the last time, or it is time to [`ask_again`](Self::ask_again).
     pub async fn freed(&self) {
         self.freed.notified().await;
     }

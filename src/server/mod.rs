@@ -133,12 +133,12 @@ impl Server {
         let census = Arc::new(Census::default());
         let mut signals = Signals::install()?;
         let mut routes = Routes::serve(self.bound, Rc::new(workers), Arc::clone(&census), self.traffic)?;
-        let only_one = self.connected.is_some();
+        let connected_drain_timeout = self.connected.as_ref().map(|(_, _, site)| site.limits.drain_timeout);
         if let Some((accepted, peer, site)) = self.connected {
             let (admission, counted) = (Arc::new(Admission::default()), census.count());
             routes.workers().assign(Job { accepted, peer, site, admission, permit: None, counted }).await;
         }
-        let mut over = std::pin::pin!(lifetime_over(self.lifetime, only_one, &census));
+        let mut over = std::pin::pin!(lifetime_over(self.lifetime, connected_drain_timeout.is_some(), &census));
         let ending = loop {
             tokio::select! {
                 ending = &mut over => break ending,
@@ -151,7 +151,7 @@ impl Server {
                 },
             }
         };
-        let drain_timeout = routes.drain_timeout();
+        let drain_timeout = routes.drain_timeout().max(connected_drain_timeout.unwrap_or_default());
         drop(routes); // no more accepting
         if ending == Ending::AfterLast {
             info!(connections = census.connections(), "the time is over: waiting for the last session to end");

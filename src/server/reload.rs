@@ -106,7 +106,8 @@ impl Routes {
         let mut old: Vec<Option<Door>> = self.doors.drain(..).map(Some).collect();
         for (address, serving, doors, fresh) in wanted {
             for door in doors.into_iter().filter_map(|index| old[index].take()) {
-                door.serving.replace(serving.clone());
+                // A full route's clients wait for a place under the old bound.
+                door.serving.replace(serving.clone()).admission.ask_again();
                 self.doors.push(door);
             }
             for listener in fresh {

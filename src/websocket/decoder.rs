@@ -198,6 +198,7 @@ fn read_header(
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the match arms bound the lengths")]
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -247,17 +248,16 @@ pub(crate) mod tests {
     }
 
     /// A frame as a client makes it, right or wrong.
-    #[expect(clippy::cast_possible_truncation, reason = "each arm fits")]
     pub(crate) fn client_frame(first: u8, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![first];
         match payload.len() {
             length @ 0..=125 => frame.push(0x80 | length as u8),
             length @ 126..=0xFFFF => {
-                frame.push(0x80 | 0x7E);
+                frame.push(0xFE);
                 frame.extend((length as u16).to_be_bytes());
             }
             length => {
-                frame.push(0x80 | 0x7F);
+                frame.push(0xFF);
                 frame.extend((length as u64).to_be_bytes());
             }
         }

@@ -14,8 +14,15 @@ pub const HEADROOM: usize = SERVER_HEADER_BYTES_MAX;
 /// # Panics
 /// When fewer than [`HEADROOM`] bytes lie before the payload.
 pub fn binary_frame(buffer: &mut [u8], payload: Range<usize>) -> Range<usize> {
-    let header = write_before(&mut buffer[..payload.start], Opcode::Binary, payload.len());
-    payload.start - header..payload.end
+    data_frame(buffer, Opcode::Binary, payload)
+}
+
+/// Makes a text frame of the payload, which the caller knows to be UTF-8, as [`binary_frame`] does.
+///
+/// # Panics
+/// When fewer than [`HEADROOM`] bytes lie before the payload.
+pub fn text_frame(buffer: &mut [u8], payload: Range<usize>) -> Range<usize> {
+    data_frame(buffer, Opcode::Text, payload)
 }
 
 /// Appends a ping without a payload.
@@ -45,6 +52,11 @@ pub fn close(out: &mut Vec<u8>, close: Option<&Close>) {
     }
 }
 
+fn data_frame(buffer: &mut [u8], opcode: Opcode, payload: Range<usize>) -> Range<usize> {
+    let header = write_before(&mut buffer[..payload.start], opcode, payload.len());
+    payload.start - header..payload.end
+}
+
 fn control_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     let mut header = [0; 2];
     write_before(&mut header, opcode, payload.len());
@@ -62,6 +74,8 @@ mod tests {
         let mut buffer = [b"..........".as_slice(), b"Hello"].concat();
         let frame = binary_frame(&mut buffer, 10..15);
         assert_eq!(&buffer[frame], b"\x82\x05Hello");
+        let frame = text_frame(&mut buffer, 10..15);
+        assert_eq!(&buffer[frame], b"\x81\x05Hello");
     }
 
     #[test]

@@ -4,12 +4,16 @@
 //! between [`Upgrade::from_request`] and the answer.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha1::{Digest as _, Sha1};
 
 /// The string that every accept key is made with, RFC 6455 section 1.3.
 const KEY_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Reads keys whose last character has bits that do not count, as other servers do: some clients draw it at random too.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&base64::alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// What a client asked for, and will get unless something else stands against it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +66,7 @@ impl Upgrade {
             return Err(HandshakeError::Version(String::from_utf8_lossy(version.as_bytes()).into_owned()));
         }
         let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(HandshakeError::KeyMissing)?.as_bytes().trim_ascii();
-        if BASE64.decode(key).map_or(0, |key| key.len()) != 16 {
+        if LENIENT.decode(key).map_or(0, |key| key.len()) != 16 {
             return Err(HandshakeError::Key);
         }
         Ok(Self { accept: accept_key(key), binary: offers_binary(headers)? })

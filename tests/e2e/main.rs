@@ -7,4 +7,31 @@
 
 mod support;
 
+mod certificates;
+mod daemon;
+mod demo;
+mod documents;
+mod drain;
+mod endings;
+mod floods;
+mod handshakes;
+mod inetd;
+mod large;
+mod last_bytes;
+mod lifetime;
+mod limits;
+mod liveness;
+mod logging;
+mod patience;
+mod protocol_errors;
+mod refusals;
 mod relaying;
+mod reload;
+mod reload_load;
+mod routes;
+mod sources;
+mod syslog;
+mod targets;
+mod tls;
+mod unreachable;
+mod web;

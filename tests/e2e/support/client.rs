@@ -1,5 +1,6 @@
 //! A WebSocket client that says exactly what a test tells it to, right or wrong. It shares no code with the product.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
@@ -39,6 +40,21 @@ impl Client {
     /// Connects, and says nothing yet.
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream }
+    }
+
+    /// Connects from an address of this machine's loopback, with this receive buffer if one is given.
+    pub fn connect_from(source: [u8; 4], receive_buffer: Option<usize>, address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -189,10 +205,10 @@ pub fn frame_header(first: u8, length: u64, key: [u8; 4]) -> Vec<u8> {
     if length < 126 {
         bytes.push(0x80 | u8::try_from(length).unwrap());
     } else if let Ok(length) = u16::try_from(length) {
-        bytes.push(0x80 | 126);
+        bytes.push(0xFE);
         bytes.extend(length.to_be_bytes());
     } else {
-        bytes.push(0x80 | 127);
+        bytes.push(0xFF);
         bytes.extend(length.to_be_bytes());
     }
     bytes.extend(key);
@@ -206,7 +222,7 @@ pub fn upgrade_request(path: &str, headers: &[(&str, &str)]) -> String {
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n"
     );
     for (name, value) in headers {
-        request += &format!("{name}: {value}\r\n");
+        write!(request, "{name}: {value}\r\n").unwrap();
     }
     request + "\r\n"
 }

@@ -1,8 +1,12 @@
 //! What every test needs: a proxy that runs, a client that says exactly what it is told, and a target.
 
 pub mod client;
+pub mod command;
 pub mod proxy;
+pub mod route;
 pub mod target;
+pub mod tls;
+pub mod web;
 
 use std::time::{Duration, Instant};
 
@@ -33,4 +37,12 @@ pub fn noise(length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// Lets time pass, for what is about time itself: a peer that is slow. Nothing is waited for with it.
+pub fn pass(time: Duration) {
+    let end = Instant::now() + time;
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
+    }
 }

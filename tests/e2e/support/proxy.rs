@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -114,18 +114,38 @@ impl Proxy {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !log.ended && !left.is_zero(),
-                "no line '{needle}' ({n} before it) in the log:\n{}",
-                log.lines.join("\n")
-            );
+            if log.ended || left.is_zero() {
+                let lines = log.lines.join("\n");
+                drop(log); // the drop of the proxy locks it, too
+                panic!("no line '{needle}' ({n} before it) in the log:\n{lines}");
+            }
             log = self.log.grown.wait_timeout(log, left).unwrap().0;
         }
     }
 
     /// All of the log so far.
     pub fn log_lines(&self) -> Vec<String> {
-        self.log.lines.lock().unwrap().lines.clone()
+        // A test that failed while it held the lock still wants its log shown.
+        self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
+    }
+
+    /// Its standard output, for a command that was given a pipe for it.
+    pub fn stdout(&mut self) -> BufReader<ChildStdout> {
+        BufReader::new(self.child.stdout.take().expect("a pipe, taken once"))
+    }
+
+    /// Writes a route's file anew, as editors do: beside it, and then by renaming.
+    pub fn write_route(&self, name: &str, toml: &str) {
+        let directory = self.directory.as_ref().expect("a proxy with route files").path();
+        let beside = directory.join(format!(".{name}.toml.new"));
+        fs::write(&beside, toml).unwrap();
+        fs::rename(beside, directory.join(format!("{name}.toml"))).unwrap();
+    }
+
+    /// Takes a route's file away.
+    pub fn remove_route(&self, name: &str) {
+        let directory = self.directory.as_ref().expect("a proxy with route files").path();
+        fs::remove_file(directory.join(format!("{name}.toml"))).unwrap();
     }
 
     pub fn pid(&self) -> Pid {
@@ -151,10 +171,11 @@ impl Proxy {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Memory that is the process's own, in bytes.
+    /// Memory that the process alone has written, in bytes. Clean pages are the binary's, and become private or shared as
+    /// other processes of it come and go.
     pub fn private_memory(&self) -> u64 {
         let smaps = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap();
-        let private = smaps.lines().filter(|line| line.starts_with("Private_"));
+        let private = smaps.lines().filter(|line| line.starts_with("Private_Dirty:"));
         private.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024).sum()
     }
 

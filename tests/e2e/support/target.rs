@@ -13,7 +13,12 @@ pub struct Target {
 
 impl Target {
     pub fn listen() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::listen_on("127.0.0.1:0")
+    }
+
+    /// On an address of this machine's loopback.
+    pub fn listen_on(address: &str) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         Self { listener }
     }

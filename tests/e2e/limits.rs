@@ -1,0 +1,125 @@
+//! What a route's bounds do to the clients beyond them, and a want of descriptors to those who come then.
+
+use std::io::{ErrorKind, Read as _};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Client, upgrade_request};
+use crate::support::eventually;
+use crate::support::proxy::{BINARY, Proxy};
+use crate::support::route::{serve, toml};
+use crate::support::target::echo;
+
+/// Proves that nothing comes for a while; that it comes later, the test shows.
+fn assert_waits(client: &mut Client) {
+    client.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    assert_eq!(client.stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    client.stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+}
+
+#[track_caller]
+fn assert_echoes(client: &mut Client) {
+    client.send_binary(b"hello");
+    assert_eq!(client.read_binary(5), b"hello");
+}
+
+#[test]
+fn exactly_as_many_connections_as_allowed_are_served_and_the_next_waits_its_turn() {
+    let proxy = serve(echo(), "[limits]\nconnections = 3");
+    let mut served: Vec<Client> = (0..3).map(|_| Client::open(proxy.address())).collect();
+    let mut waiting = Client::connect(proxy.address());
+    waiting.send(upgrade_request("/", &[]).as_bytes());
+    let mut behind = Client::connect(proxy.address());
+    behind.send(upgrade_request("/", &[]).as_bytes());
+    proxy.log_line("the route is full: clients wait");
+    assert_waits(&mut waiting);
+    served.iter_mut().for_each(assert_echoes);
+
+    drop(served.pop());
+    assert_eq!(waiting.read_head().status, 101);
+    assert_echoes(&mut waiting);
+    assert_waits(&mut behind);
+    drop(served);
+    assert_eq!(behind.read_head().status, 101);
+    assert_echoes(&mut behind);
+}
+
+#[test]
+fn one_address_gets_no_more_connections_than_its_share() {
+    let proxy = serve(echo(), "[limits]\nconnections-per-address = 2");
+    let first = Client::open(proxy.address());
+    let mut second = Client::open(proxy.address());
+    let mut refused = Client::connect(proxy.address());
+    assert_eq!(refused.request("/", &[]).status, 503);
+    let mut browser = Client::connect(proxy.address());
+    assert_eq!(browser.request("/", &[("Origin", "http://localhost")]).status, 101);
+    let (code, reason) = browser.read_close();
+    assert_eq!(code, 1013);
+    assert!(reason.starts_with("Too many connections from your address (session "), "{reason}");
+    browser.read_end();
+    proxy.nth_log_line("refused: Too many connections from your address", 1);
+
+    let mut other = Client::connect_from([127, 0, 0, 2], None, proxy.address());
+    other.upgrade();
+    assert_echoes(&mut other);
+    assert_echoes(&mut second);
+    drop(first);
+    let mut next = eventually("a place is free again", || {
+        let mut next = Client::connect(proxy.address());
+        (next.request("/", &[]).status == 101).then_some(next)
+    });
+    assert_echoes(&mut next);
+}
+
+#[test]
+fn a_head_beyond_the_bound_is_too_large() {
+    let ask = |proxy: &Proxy, length: usize| {
+        let mut client = Client::connect(proxy.address());
+        client.send(upgrade_request("/", &[("X-Long", &"x".repeat(length))]).as_bytes());
+        client.read_head().status
+    };
+    let small = serve(echo(), "[limits]\nrequest-size = \"8KiB\"");
+    assert_eq!((ask(&small, 7_000), ask(&small, 8_192), ask(&small, 100_000)), (101, 431, 431));
+    let default = serve(echo(), "");
+    assert_eq!((ask(&default, 15_000), ask(&default, 17_000)), (101, 431));
+}
+
+/// A server that is out of descriptors finds its listener ready for ever: it must neither spin nor fill the log.
+#[test]
+fn a_want_of_descriptors_is_told_once_burns_nothing_and_is_over_when_it_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("test.toml"), toml(echo(), "[limits]\nhandshake-timeout = \"1h\"")).unwrap();
+    let mut command = Command::new("prlimit");
+    let proxy =
+        Proxy::start(command.args(["--nofile=48:48", BINARY, "serve", "--config", directory.path().to_str().unwrap()]));
+    let mut session = Client::open(proxy.address());
+    for episode in 0..2 {
+        let crowd: Vec<Client> = (0..80).map(|_| Client::connect(proxy.address())).collect();
+        let line = proxy.nth_log_line("cannot accept on ", episode);
+        assert!(line.contains("Too many open files"), "{line}");
+        assert!(proxy.open_files() >= 48, "beside those that it was born with");
+
+        let (cpu, start) = (proxy.cpu_time(), Instant::now());
+        while start.elapsed() < Duration::from_secs(2) {
+            assert_echoes(&mut session); // a session that is there already is not touched
+            crate::support::pass(Duration::from_millis(200));
+        }
+        let burnt = proxy.cpu_time() - cpu;
+        assert!(burnt < Duration::from_millis(300), "{burnt:?} of processor time in {:?}", start.elapsed());
+
+        drop(crowd);
+        eventually("new sessions are served, and the log says so", || {
+            let mut client = Client::connect(proxy.address());
+            // The first ones may still find no descriptor for their target.
+            if client.request("/", &[]).status == 101 {
+                assert_echoes(&mut client);
+            }
+            (count(&proxy, "accepting again") > episode).then_some(())
+        });
+        assert_eq!(count(&proxy, "cannot accept on "), episode + 1);
+    }
+}
+
+fn count(proxy: &Proxy, needle: &str) -> usize {
+    proxy.log_lines().iter().filter(|line| line.contains(needle)).count()
+}

@@ -1,0 +1,147 @@
+//! Command lines that start nothing: what is printed where, and the exit status.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
+use crate::support::command::{outcome, run};
+use crate::support::proxy::BINARY;
+
+/// What is not built yet, each with what else it needs to be understood.
+const NOT_BUILT: &[(&str, &[&str])] = &[
+    ("--record", &["--record", "x"]),
+    ("--key-password", &["--key-password", "x"]),
+    ("--ssl-target", &["--ssl-target"]),
+    ("--verify-client", &["--verify-client"]),
+    ("--ssl-version", &["--ssl-version", "tlsv1_3"]),
+    ("--ssl-ciphers", &["--ssl-ciphers", "x"]),
+    ("--target-config", &["--target-config", "x"]),
+    ("--token-plugin", &["--token-plugin", "TokenFile"]),
+    ("--token-source", &["--token-plugin", "TokenFile", "--token-source", "x"]),
+    ("--host-token", &["--token-plugin", "TokenFile", "--host-token"]),
+    ("--auth-plugin", &["--auth-plugin", "BasicHTTPAuth"]),
+    ("--auth-source", &["--auth-plugin", "BasicHTTPAuth", "--auth-source", "x"]),
+    ("--web-auth", &["--auth-plugin", "BasicHTTPAuth", "--web", "/", "--web-auth"]),
+    ("--wrap-mode", &["--wrap-mode", "ignore", "0", "--", "true"]),
+    ("-- PROGRAM", &["0", "--", "true"]),
+];
+
+#[test]
+fn what_is_not_built_yet_is_refused_by_name_with_69() {
+    for (option, words) in NOT_BUILT {
+        let takes_its_target_elsewhere =
+            words.iter().any(|word| ["--", "--token-plugin", "--target-config"].contains(word));
+        let addresses: &[&str] = match (words.contains(&"--"), takes_its_target_elsewhere) {
+            (true, _) => &[],
+            (false, true) => &["0"],
+            (false, false) => &["0", "127.0.0.1:1"],
+        };
+        let ended = run(&[words, addresses].concat());
+        assert_eq!(ended.code, 69, "{option}: {}", ended.stderr);
+        assert!(ended.stderr.starts_with("websockify: error: ") && ended.stderr.contains(option), "{}", ended.stderr);
+        assert!(ended.stderr.ends_with(": not built yet\n"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("listening"), "{}", ended.stderr);
+    }
+}
+
+/// A secret on the command line must not come back in an error, which ends in a journal.
+#[test]
+fn a_refusal_does_not_repeat_a_password() {
+    let ended = run(&["--key-password", "hunter2", "0", "127.0.0.1:1"]);
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_help_marks_exactly_what_is_refused() {
+    let help = run(&["--help"]).stdout;
+    let name = |line: &str| line.split([' ', '=', ',']).find(|word| word.starts_with("--")).map(ToOwned::to_owned);
+    let mut marked = BTreeSet::new();
+    let mut last = None;
+    for line in help.lines() {
+        if line.trim_start().starts_with('-') {
+            last = name(line);
+        }
+        if line.contains("(*)") && !line.contains("Options marked") {
+            marked.insert(last.clone().expect("a mark behind an option"));
+        }
+    }
+    let refused = NOT_BUILT.iter().map(|(option, _)| (*option).to_owned()).filter(|option| option != "-- PROGRAM");
+    assert_eq!(marked, refused.collect());
+}
+
+#[test]
+fn usage_errors_end_with_2_and_say_how_it_is_used() {
+    for (words, message) in [
+        (&[][..], "Too few arguments"),
+        (&["6080"], "Too few arguments"),
+        (&["6080", "a:1", "b:2"], "Too many arguments"),
+        (&["x", "a:1"], "Error parsing listen port"),
+        (&["99999", "a:1"], "Error parsing listen port"),
+        (&["6080", "a"], "Error parsing target"),
+        (&["6080", "a:b"], "Error parsing target port"),
+        (&["--nonsense", "6080", "a:1"], "no such option: --nonsense"),
+        (
+            &["--t", "6080", "a:1"],
+            "ambiguous option: --t (--target-config, --timeout, --token-plugin, --token-source, --traffic?)",
+        ),
+        (&["--timeout", "soon", "6080", "a:1"], "option --timeout: invalid value: 'soon'"),
+        (&["--web", "/nonexistent", "6080", "a:1"], "'--web': cannot read /nonexistent: "),
+        (&["--unix-listen", "x", "--unix-listen-mode", "rw", "a:1"], "Error parsing listen unix socket mode"),
+        (&["--legacy-syslog", "6080", "a:1"], "You must use --syslog to use --legacy-syslog"),
+        (&["--token-source", "x", "6080", "a:1"], "You must use --token-plugin to use --token-source"),
+        (&["--syslog", "host:x", "6080", "a:1"], "Error parsing syslog port"),
+    ] {
+        let ended = run(words);
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{words:?}: {}", ended.stderr);
+        assert!(ended.stderr.starts_with("Usage: websockify [options]"), "{words:?}: {}", ended.stderr);
+        let last = ended.stderr.lines().last().unwrap();
+        assert!(last.starts_with(&format!("websockify: error: {message}")), "{words:?}: {last}");
+    }
+}
+
+#[test]
+fn usage_errors_of_verbs_end_with_64() {
+    for words in [
+        &["serve", "--nonsense"][..],
+        &["check", "--config"],
+        &["convert"],
+        &["demo", "not-a-port"],
+        &["demo", "/a/path"],
+        &["demo", "1", "2"],
+        &["help", "nonsense"],
+    ] {
+        let ended = run(words);
+        assert_eq!((ended.code, ended.stdout.as_str()), (64, ""), "{words:?}: {}", ended.stderr);
+        assert!(ended.stderr.starts_with("error: "), "{words:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for words in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["serve", "--help"],
+        &["check", "--help"],
+        &["convert", "--help"],
+        &["demo", "--help"],
+        &["help", "serve"],
+    ] {
+        let ended = run(words);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
+        assert!(ended.stdout.contains("Usage: websockify"), "{words:?}: {}", ended.stdout);
+    }
+    for words in [&["--version"], &["-V"]] {
+        let ended = run(words);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+        assert_eq!(ended.stdout, format!("websockify {}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn a_reader_of_the_help_may_leave_early() {
+    let mut script = Command::new("sh");
+    script.args(["-c", "{ \"$0\" --help; echo $? >&2; } | true", BINARY]).stdin(Stdio::null());
+    let ended = outcome(&mut script);
+    assert_eq!(ended.stderr, "0\n");
+}

@@ -1,0 +1,48 @@
+//! Replays what the fuzzers found, and the seeds they began with: one test a parser.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "it is a crate of its own elsewhere")]
+mod targets;
+
+/// Runs `target` on every file of its corpus.
+fn replay(name: &str, target: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    let files = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let mut count = 0;
+    for file in files {
+        let path = file.expect("a directory can be read").path();
+        let input = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        println!("{}", path.display()); // shown when it fails
+        target(&input);
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", directory.display());
+}
+
+#[test]
+fn client_headers() {
+    replay("client_header", targets::client_header);
+}
+
+#[test]
+fn close_payloads() {
+    replay("close_payload", targets::close_payload);
+}
+
+#[test]
+fn frames() {
+    replay("frames", targets::frames);
+}
+
+#[test]
+fn handshakes() {
+    replay("handshake", targets::handshake);
+}
+
+#[test]
+fn tunnels() {
+    replay("tunnel", targets::tunnel);
+}
