@@ -7,7 +7,9 @@
 
 mod support;
 
+mod access;
 mod certificates;
+mod credentials;
 mod daemon;
 mod demo;
 mod documents;
