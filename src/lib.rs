@@ -18,10 +18,12 @@
 //! | [`cli`] | what was typed: the original's command line, and the verbs |
 //! | [`config`] | what a route file says, with the place of every mistake |
 //! | [`startup`] | from a command to a running daemon |
+//! | [`systemd`] | units made of routes: the generator |
 //! | [`log`] | one line a record, to people, a file and syslog |
 //! | [`server`] | listeners, workers, limits, reload, and the drain at the end. Knows no protocol |
 //! | `connection` | the story of one connection |
 //! | [`systemd`] | the sockets that systemd passes, and what it is told |
+//! | [`access`] | who may connect |
 //! | [`tls`] | the first byte, certificates and their renewal |
 //! | [`http`] | requests and files, up to an upgrade |
 //! | [`target`] | where sessions go, and how to get there |
@@ -39,6 +41,7 @@
 //! * Every wait has a deadline ([`limits`]), every buffer a bound.
 //! * What a client can cause is an ending, not an error; what it sends is never trusted in a log line, and its query never logged.
 
+pub mod access;
 pub mod cli;
 pub mod config;
 mod connection;

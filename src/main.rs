@@ -2,18 +2,27 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use websockify::cli::{self, Exit};
 use websockify::startup;
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let mut words = env::args_os();
+    let name = words.next().unwrap_or_default();
+    let arguments: Vec<OsString> = words.collect();
     let exit = match env::current_dir() {
-        Ok(directory) => match cli::parse(&arguments, &directory) {
-            Ok(command) => startup::run(command, &directory),
-            Err(answer) => answer.print(),
-        },
+        Ok(directory) => {
+            let command = match Path::new(&name).file_name().and_then(|name| name.to_str()) {
+                Some("websockify-generator") => cli::parse_generator(&arguments),
+                _ => cli::parse(&arguments, &directory),
+            };
+            match command {
+                Ok(command) => startup::run(command, &directory),
+                Err(answer) => answer.print(),
+            }
+        }
         Err(error) => {
             eprintln!("websockify: error: there is no current directory: {error}");
             Exit::SystemError

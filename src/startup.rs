@@ -16,7 +16,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use crate::cli::{self, Classic, Command, Exit, Serve};
-use crate::config::{self, ConfigError, Loaded, Route, Survey, chain};
+use crate::config::{self, ConfigError, Loaded, Route, Surroundings, Survey, chain};
 use crate::demo;
 use crate::http::{Builtin, Web};
 use crate::limits::Limits;
@@ -68,6 +68,7 @@ pub fn run(command: Command, directory: &Path) -> Exit {
             // A reader that went away is told by the signal that it was, or does not care.
             return cli::check(&routes, &mut io::stdout(), &mut io::stderr()).unwrap_or(Exit::SystemError);
         }
+        Command::Generate(generate) => return generate.run(),
         Command::Convert(arguments) => return cli::convert(&arguments, directory).print(),
         Command::Classic(classic) => run_classic(*classic),
         Command::Demo(address) => run_demo(address),
@@ -131,7 +132,7 @@ fn load(directory: &Path, names: &[String]) -> Result<Vec<Route>, ConfigError> {
 
 /// Deals systemd's sockets out to the routes. One whose file is broken gets its sockets too, to say so on them.
 fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[String]) -> Result<(), StartupError> {
-    let Survey { loaded, problems } = config::survey(directory, names);
+    let Survey { loaded, problems, .. } = config::survey(directory, names, &Surroundings::of_this_process());
     let mut broken: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for problem in &problems {
         // What is wrong with a name that has no file, or with the directory, concerns everybody who was asked for.
@@ -165,6 +166,7 @@ fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
         target: Target::Tcp { host: target.ip().to_string(), port: target.port() },
         web: Some(Web::Builtin(Builtin::Demo)),
         tls: None,
+        allow_clients: None,
         heartbeat: None,
         limits: Limits::default(),
     };

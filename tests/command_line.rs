@@ -264,8 +264,9 @@ fn inetd_listens_nowhere() {
 fn tls_is_offered_when_there_is_a_certificate() {
     let start = start_directory();
     let path = |name: &str| start.path().join(name);
+    let pem = |name: &str| tls::Pem::File(path(name));
     let settings = |mode, certificate, key: Option<&str>| {
-        Some(tls::Settings { mode, certificate: path(certificate), key: key.map(path) })
+        Some(tls::Settings { mode, certificate: pem(certificate), key: key.map(pem) })
     };
     let tls_of = |line: &str| classic_in(line, start.path()).route.tls;
     assert_eq!(tls_of("6080 h:1"), None);

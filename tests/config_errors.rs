@@ -49,7 +49,7 @@ fn unknown_keys() {
     expect_in_route(
         "  program = {}",
         &[
-            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, web, tls, websocket, \
+            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, web, tls, access, websocket, \
            limits",
         ],
     );
@@ -174,6 +174,37 @@ fn wrong_values() {
     );
     // The default of the one follows the other.
     expect_in_route("[limits]\nhandshake-timeout = \"3s\"", &[]);
+}
+
+#[test]
+fn wrong_networks() {
+    expect_in_route(
+        "[access]\nallow-clients = []",
+        &[
+            "vnc.toml:4:17: 'access.allow-clients' is empty, so nobody could connect: write networks, or leave the key out",
+        ],
+    );
+    expect_in_route(
+        "[access]\nallow-clients = [\"10.0.0.0/8\", \"lab\", \"::ffff:10.0.0.0/104\"]",
+        &[
+            "vnc.toml:4:32: 'lab' is not a network: write an address, or ADDRESS/BITS such as \"10.0.0.0/8\" or \
+             \"2001:db8::/32\"",
+            "vnc.toml:4:39: '::ffff:10.0.0.0/104' is IPv4 written as IPv6: write the IPv4 network, such as \
+             \"10.0.0.0/8\"",
+        ],
+    );
+}
+
+#[test]
+fn a_credential_is_a_name() {
+    expect_in_route(
+        "[tls]\ncertificate = \"vnc.pem\"\nkey = \"credential:../vnc.key\"",
+        &[
+            "vnc.toml:5:7: 'credential:../vnc.key' in 'tls.key' does not name a credential: write \"credential:\" and its \
+           name, without a slash",
+        ],
+    );
+    expect_in_route("[tls]\ncertificate = \"credential:vnc.pem\"", &[]);
 }
 
 #[test]

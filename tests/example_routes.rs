@@ -75,11 +75,12 @@ fn every_key_is_shown() {
     };
     // What a message about an unknown key lists is what exists.
     let directory = tempfile::tempdir().unwrap();
-    let unknown = "zzzzzz = 1\nweb.zzzzzz = 1\ntls.zzzzzz = 1\nwebsocket.zzzzzz = 1\nlimits.zzzzzz = 1\n";
+    let unknown =
+        "zzzzzz = 1\nweb.zzzzzz = 1\ntls.zzzzzz = 1\naccess.zzzzzz = 1\nwebsocket.zzzzzz = 1\nlimits.zzzzzz = 1\n";
     fs::write(directory.path().join("x.toml"), unknown).unwrap();
     let said = load_directory(directory.path(), &[]).unwrap_err().to_string();
     let lists: Vec<&str> = said.lines().filter_map(|line| Some(line.split_once("known are ")?.1)).collect();
-    assert_eq!(lists.len(), 5, "{said}");
+    assert_eq!(lists.len(), 6, "{said}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(is_shown(key), "no example shows '{key}'");
     }

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use websockify::access::AllowedClients;
 use websockify::config::{Loaded, Position, Route, load_directory};
 use websockify::http;
 use websockify::limits::Limits;
@@ -48,6 +49,9 @@ mode = "required"
 certificate = "vnc.pem"
 key = "vnc.key"
 
+[access]
+allow-clients = ["10.9.9.9/8", "::1"]
+
 [websocket]
 heartbeat = "1m 30s"
 
@@ -83,9 +87,10 @@ drain-timeout = "1m"
             })),
             tls: Some(tls::Settings {
                 mode: tls::Mode::Required,
-                certificate: path("vnc.pem"),
-                key: Some(path("vnc.key"))
+                certificate: tls::Pem::File(path("vnc.pem")),
+                key: Some(tls::Pem::File(path("vnc.key")))
             }),
+            allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
             heartbeat: Some(Duration::from_secs(90)),
             limits: Limits {
                 connections: NonZeroUsize::new(100).unwrap(),
@@ -114,6 +119,7 @@ fn what_is_left_out_has_its_default() {
             target: Target::Tcp { host: "localhost".to_owned(), port: 5900 },
             web: None,
             tls: None,
+            allow_clients: None,
             heartbeat: None,
             limits: Limits::default(),
         }
@@ -128,7 +134,7 @@ fn tls_is_sniffed_and_web_is_careful_unless_told_otherwise() {
     let root = directory.path().join("www");
     let web = http::Directory { root, follow_symlinks: false, listing: false };
     assert_eq!(route.web, Some(http::Web::Directory(web)));
-    let certificate = directory.path().join("vnc.pem");
+    let certificate = tls::Pem::File(directory.path().join("vnc.pem"));
     assert_eq!(route.tls, Some(tls::Settings { mode: tls::Mode::Sniff, certificate, key: None }));
 }
 

@@ -8,13 +8,14 @@ use std::net::ToSocketAddrs;
 
 use super::Routes;
 use super::exit::Exit;
-use crate::config::{self, Loaded, Problem, Survey, chain};
+use crate::config::{self, Loaded, Problem, Surroundings, Survey, chain};
 use crate::target::Target;
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsError};
 
 /// Writes `NAME: ok` for each sound route to `out`, and all problems to `problems`.
 pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -> io::Result<Exit> {
-    let Survey { loaded, problems: found } = config::survey(&routes.directory, &routes.names);
+    let surroundings = Surroundings::of_this_process();
+    let Survey { loaded, problems: found, .. } = config::survey(&routes.directory, &routes.names, &surroundings);
     let mut exit = if found.is_empty() { Exit::Success } else { Exit::Config };
     for problem in &found {
         writeln!(problems, "{problem}")?;
@@ -23,9 +24,13 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
         let mut sound = !found.iter().any(|problem| concerns(problem, loaded));
         if let Err(error) = Tls::load(loaded.route.tls.as_ref()) {
             let place = loaded.places.certificate.as_ref().unwrap_or(&loaded.places.target);
-            writeln!(problems, "{place}: {}", chain(&error))?;
-            exit = Exit::Config;
-            sound = false;
+            if matches!(error, TlsError::Credential { .. }) {
+                writeln!(problems, "{place}: warning: {error}")?;
+            } else {
+                writeln!(problems, "{place}: {}", chain(&error))?;
+                exit = Exit::Config;
+                sound = false;
+            }
         }
         if let Err(error) = look_up(&loaded.route.target) {
             let (place, target) = (&loaded.places.target, &loaded.route.target);

@@ -8,6 +8,7 @@ mod check;
 mod classic;
 mod convert;
 mod exit;
+mod generate;
 mod options;
 mod verbs;
 
@@ -18,6 +19,7 @@ pub use check::check;
 pub use classic::Classic;
 pub use convert::convert;
 pub use exit::{Answer, Exit};
+pub use generate::{Generate, parse_generator};
 
 use crate::log;
 use crate::server::listener::ListenAddress;
@@ -33,6 +35,8 @@ pub enum Command {
     Convert(Vec<OsString>),
     /// The built-in page and target, at this address.
     Demo(ListenAddress),
+    /// Write the drop-ins of routes' units: see [`Generate`].
+    Generate(Generate),
     /// Run routes.
     Serve(Serve),
 }

@@ -18,13 +18,14 @@ websockify [options] [SOURCE_ADDRESS:]SOURCE_PORT TARGET_ADDRESS:TARGET_PORT
        websockify [options] --unix-target=FILE [SOURCE_ADDRESS:]SOURCE_PORT
        websockify [options] --token-plugin=CLASS [SOURCE_ADDRESS:]SOURCE_PORT
        websockify [options] [SOURCE_ADDRESS:]SOURCE_PORT -- PROGRAM [ARGUMENTS]
-       websockify serve|check|convert|demo|help [options]";
+       websockify serve|check|convert|generate|demo|help [options]";
 
 const AFTER_HELP: &str = "\
 Verbs, each with --help:
   serve [NAME...]              Run the routes of /etc/websockify/*.toml, or only those named
   check [NAME...]              Tell what is wrong with routes, and what would be right
   convert -- OLD COMMAND LINE  Print the TOML that says the same
+  generate DIR                 Write the systemd drop-ins of the routes into DIR
   demo [[ADDRESS:]PORT]        Serve a built-in page that talks to a built-in target
   help [VERB]                  Print this, or the help of a verb
 

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::exit::{Answer, Exit};
+use super::generate::{Generate, Report};
 use super::{Command, Routes, Serve};
 use crate::config;
 use crate::log;
 use crate::server::listener::{ListenAddress, ListenAddressError};
+use crate::systemd::generator::{Generator, Scope};
 
 /// A first word that is one of these is a verb, not the source address of a classic command line.
-pub(super) const NAMES: &[&str] = &["serve", "check", "convert", "demo", "help"];
+pub(super) const NAMES: &[&str] = &["serve", "check", "convert", "generate", "demo", "help"];
 
 /// Bridges WebSocket clients to stream sockets
 #[derive(Debug, Parser)]
@@ -47,6 +49,21 @@ enum Verb {
         /// The old command line; the program's name may be left out
         #[arg(last = true, required = true, value_name = "OLD COMMAND LINE")]
         arguments: Vec<OsString>,
+    },
+    /// Write what the systemd generator makes of the routes
+    #[command(
+        after_help = "Exit status: 0 when all is well, 78 when a route is not sound. systemd is not told anything."
+    )]
+    Generate {
+        /// Where to write the drop-ins
+        #[arg(value_name = "DIR")]
+        units: PathBuf,
+        /// The directory of the routes
+        #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIRECTORY)]
+        config: PathBuf,
+        /// For the manager of a user, not of the system
+        #[arg(long)]
+        user: bool,
     },
     /// Serve a built-in page that talks to a built-in target
     Demo {
@@ -85,6 +102,11 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, Answer> {
         }
         Verb::Check { routes } => Command::Check(routes.into()),
         Verb::Convert { arguments } => Command::Convert(arguments),
+        Verb::Generate { units, config, user } => {
+            let scope = if user { Scope::User } else { Scope::System };
+            let generator = Generator { routes: config, units, scope };
+            Command::Generate(Generate { generator, report: Report::StandardError })
+        }
         Verb::Demo { address } => Command::Demo(address),
     })
 }

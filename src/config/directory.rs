@@ -15,6 +15,7 @@ use super::file::File;
 use super::meaning::Sockets;
 use super::place::Place;
 use super::problem::{ConfigError, Mistake, Problem, suggestion};
+use super::surroundings::Surroundings;
 use crate::server::listener::ListenAddress;
 
 /// A route, and where its file says what can turn out wrong later.
@@ -44,17 +45,28 @@ pub struct Places {
 pub(crate) struct Survey {
     /// In the order of their names. A route that shares an address with another is here, and among the problems.
     pub(crate) loaded: Vec<Loaded>,
+    /// Every file with a route's name, the bad ones too, in the order of the names.
+    pub(crate) files: Vec<Surveyed>,
     pub(crate) problems: Vec<Problem>,
+}
+
+/// A route's file, and what can be known of it even when it is not sound.
+#[derive(Clone, Debug)]
+pub(crate) struct Surveyed {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    /// The addresses that could be understood, and where they are.
+    pub(crate) listen: Vec<(ListenAddress, Place)>,
 }
 
 /// Loads the routes `names` of `directory`, or all of them when no name is given, in the order of their names.
 pub fn load_directory(directory: &Path, names: &[String]) -> Result<Vec<Loaded>, ConfigError> {
-    let Survey { loaded, problems } = survey(directory, names);
+    let Survey { loaded, problems, .. } = survey(directory, names, &Surroundings::of_this_process());
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError { problems }) }
 }
 
 /// Looks at all files, the bad ones too.
-pub(crate) fn survey(directory: &Path, names: &[String]) -> Survey {
+pub(crate) fn survey(directory: &Path, names: &[String], surroundings: &Surroundings) -> Survey {
     let mut survey = Survey::default();
     let files = match select(directory, names, &mut survey.problems) {
         Ok(files) => files,
@@ -65,7 +77,7 @@ pub(crate) fn survey(directory: &Path, names: &[String]) -> Survey {
     };
     let mut listeners = Vec::new();
     for (name, path) in files {
-        survey.read(&name, &path, &mut listeners);
+        survey.read(&name, &path, surroundings, &mut listeners);
     }
     survey.find_collisions(&listeners);
     survey.problems.sort_by(|a, b| a.place.cmp(&b.place));
@@ -79,7 +91,8 @@ struct Listener {
 }
 
 impl Survey {
-    fn read(&mut self, name: &str, path: &Path, listeners: &mut Vec<Listener>) {
+    fn read(&mut self, name: &str, path: &Path, surroundings: &Surroundings, listeners: &mut Vec<Listener>) {
+        self.files.push(Surveyed { name: name.to_owned(), path: path.to_owned(), listen: Vec::new() });
         let text = match read_text(path) {
             Ok(text) => text,
             Err(problem) => return self.problems.push(*problem),
@@ -90,13 +103,17 @@ impl Survey {
             let directory = path.parent().unwrap_or(Path::new("."));
             // Absolute, so that a route does not depend on a working directory that may change.
             let base = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-            let meaning = file.understand(name, &base, Sockets::Bound, &mut complaints);
+            let meaning = file.understand(name, &base, Sockets::Bound, surroundings, &mut complaints);
             let places = Places {
                 listen: meaning.listen.iter().map(|address| place(&address.span())).collect(),
                 target: place(&meaning.target),
                 certificate: meaning.certificate.as_ref().map(place),
                 key: meaning.key.as_ref().map(place),
             };
+            if let Some(surveyed) = self.files.last_mut() {
+                let listen = meaning.listen.iter();
+                surveyed.listen = listen.map(|address| (address.get_ref().clone(), place(&address.span()))).collect();
+            }
             for address in meaning.listen {
                 listeners.push(Listener { place: place(&address.span()), address: address.into_inner() });
             }

@@ -23,6 +23,7 @@ pub(crate) struct File {
     pub(crate) target: Option<Spanned<String>>,
     pub(crate) web: Option<Web>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) access: Option<Access>,
     pub(crate) websocket: Option<WebSocket>,
     pub(crate) limits: Option<Limits>,
 }
@@ -55,6 +56,13 @@ pub(crate) struct Tls {
     pub(crate) mode: Option<Spanned<String>>,
     pub(crate) certificate: Option<Spanned<String>>,
     pub(crate) key: Option<Spanned<String>>,
+}
+
+/// `[access]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Access {
+    pub(crate) allow_clients: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// `[websocket]`.
@@ -100,6 +108,7 @@ impl File {
                 Web::Table(WebTable::read(table))
             }),
             tls: table.table("tls", "a table [tls] with certificate = \"/etc/ssl/vnc.pem\"", Tls::read),
+            access: table.table("access", "a table [access] with allow-clients = [\"10.0.0.0/8\"]", Access::read),
             websocket: table.table("websocket", "a table [websocket] with heartbeat = \"30s\"", WebSocket::read),
             limits: table.table("limits", "a table [limits] with connections = 100", Limits::read),
         };
@@ -127,6 +136,12 @@ impl Tls {
             certificate: table.take("certificate", super::EXAMPLE_CERTIFICATE),
             key: table.take("key", "key = \"/etc/ssl/vnc.key\""),
         }
+    }
+}
+
+impl Access {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self { allow_clients: table.take("allow-clients", "allow-clients = [\"10.0.0.0/8\", \"::1\"]") }
     }
 }
 

@@ -9,7 +9,7 @@
 use std::fs;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Spanned;
 
@@ -17,6 +17,8 @@ use super::Route;
 use super::document::Complaint;
 use super::file::{self, File};
 use super::problem::Mistake;
+use super::surroundings::{Surroundings, credential_name};
+use crate::access::AllowedClients;
 use crate::http;
 use crate::server::listener::ListenAddress;
 use crate::target::Target;
@@ -50,6 +52,7 @@ impl File {
         name: &str,
         base: &Path,
         sockets: Sockets,
+        surroundings: &Surroundings,
         complaints: &mut Vec<Complaint>,
     ) -> Meaning {
         let place_of = |value: Option<&Spanned<String>>| value.map(Spanned::span);
@@ -58,11 +61,12 @@ impl File {
         let key = self.tls.as_ref().and_then(|tls| place_of(tls.key.as_ref()));
 
         let before = complaints.len();
-        let mut reader = Reader { base, complaints };
+        let mut reader = Reader { name, base, surroundings, complaints };
         let listen = reader.listen(self.listen, self.listen_mode, sockets);
         let target = reader.target(self.target);
         let web = self.web.and_then(|web| reader.web(web));
         let tls = self.tls.and_then(|tls| reader.tls(tls));
+        let allow_clients = self.access.and_then(|access| reader.allow_clients(access));
         let heartbeat = self.websocket.and_then(|websocket| {
             reader.duration("websocket.heartbeat", websocket.heartbeat, "\"30s\"", "no pings are sent")
         });
@@ -76,6 +80,7 @@ impl File {
             target,
             web,
             tls,
+            allow_clients,
             heartbeat,
             limits,
         });
@@ -85,7 +90,8 @@ impl File {
     /// The route of a file that did not come from TOML, so that mistakes have no place; the first one is enough.
     pub(crate) fn into_route(self, name: &str, base: &Path, sockets: Sockets) -> Result<Route, Mistake> {
         let mut complaints = Vec::new();
-        let meaning = self.understand(name, base, sockets, &mut complaints);
+        let here = Surroundings::Machine { credentials: None }; // what was typed names files
+        let meaning = self.understand(name, base, sockets, &here, &mut complaints);
         match complaints.into_iter().next() {
             Some(complaint) => Err(complaint.mistake),
             None => Ok(meaning.route.expect("without a complaint there is a route")),
@@ -95,7 +101,9 @@ impl File {
 
 /// Parses values and notes what is wrong with them.
 pub(super) struct Reader<'a> {
+    name: &'a str,
     base: &'a Path,
+    surroundings: &'a Surroundings,
     complaints: &'a mut Vec<Complaint>,
 }
 
@@ -189,6 +197,9 @@ impl Reader<'_> {
         listing: bool,
     ) -> Option<http::Web> {
         let root = self.base.join(written.get_ref());
+        if *self.surroundings == Surroundings::Unknown {
+            return Some(http::Web::Directory(http::Directory { root, follow_symlinks, listing }));
+        }
         let mistake = match fs::metadata(&root) {
             Ok(metadata) if !metadata.is_dir() => Mistake::NotADirectory { key: key.to_owned(), path: root },
             found => match found.and_then(|_| fs::read_dir(&root)) {
@@ -214,26 +225,71 @@ impl Reader<'_> {
                 }
             },
         };
-        let key = written.key.and_then(|key| self.file("tls.key", &key));
+        let key = written.key.and_then(|key| self.pem("tls.key", &key));
         let Some(certificate) = written.certificate else {
             self.miss(written.place, "tls.certificate", super::EXAMPLE_CERTIFICATE);
             return None;
         };
-        let certificate = self.file("tls.certificate", &certificate)?;
+        let certificate = self.pem("tls.certificate", &certificate)?;
         Some(tls::Settings { mode, certificate, key })
     }
 
-    /// A file that can be opened now; its content is the business of whoever loads it.
-    fn file(&mut self, key: &str, written: &Spanned<String>) -> Option<PathBuf> {
-        let path = self.base.join(written.get_ref());
+    /// A credential, or a file that can be opened now; the content is the business of whoever loads it.
+    fn pem(&mut self, key: &str, written: &Spanned<String>) -> Option<tls::Pem> {
+        let text = written.get_ref();
+        if let Some(name) = text.strip_prefix("credential:") {
+            return self.credential(key, name, written);
+        }
+        let path = self.base.join(text);
+        if let Some(passed) = self.surroundings.credential(&credential_name(self.name, key)) {
+            return Some(tls::Pem::File(passed)); // what systemd read for us, who may not read the file itself
+        }
+        if *self.surroundings == Surroundings::Unknown {
+            return Some(tls::Pem::File(path));
+        }
         let opened: io::Result<fs::Metadata> = fs::File::open(&path).and_then(|file| file.metadata());
         let mistake = match opened {
-            Ok(metadata) if !metadata.is_dir() => return Some(path),
+            Ok(metadata) if !metadata.is_dir() => return Some(tls::Pem::File(path)),
             Ok(_) => Mistake::NotAFile { key: key.to_owned(), path },
             Err(source) => Mistake::Unreadable { key: key.to_owned(), path, source },
         };
         self.complain(written.span(), mistake);
         None
+    }
+
+    fn credential(&mut self, key: &str, name: &str, written: &Spanned<String>) -> Option<tls::Pem> {
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', ':']) {
+            let mistake = Mistake::CredentialName { key: key.to_owned(), text: written.get_ref().clone() };
+            self.complain(written.span(), mistake);
+            return None;
+        }
+        let Surroundings::Machine { credentials: Some(directory) } = self.surroundings else {
+            return Some(tls::Pem::Credential(name.to_owned())); // the service will have it
+        };
+        let path = directory.join(name);
+        match fs::File::open(&path) {
+            Ok(_) => Some(tls::Pem::File(path)),
+            Err(source) => {
+                let (key, name) = (key.to_owned(), name.to_owned());
+                self.complain(written.span(), Mistake::CredentialMissing { key, name, source });
+                None
+            }
+        }
+    }
+
+    fn allow_clients(&mut self, written: file::Access) -> Option<AllowedClients> {
+        let written = written.allow_clients?;
+        if written.get_ref().is_empty() {
+            self.complain(written.span(), Mistake::AllowClientsEmpty);
+        }
+        let mut networks = Vec::new();
+        for network in written.into_inner() {
+            match network.get_ref().parse() {
+                Ok(parsed) => networks.push(parsed),
+                Err(error) => self.complain(network.span(), Mistake::AllowClients(error)),
+            }
+        }
+        Some(AllowedClients::new(networks))
     }
 
     /// A key is missing, unless it is there with a wrong type.

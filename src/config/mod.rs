@@ -11,18 +11,20 @@ pub(crate) mod file;
 pub(crate) mod meaning;
 mod place;
 mod problem;
+mod surroundings;
 
 use std::time::Duration;
 
 pub use directory::{Loaded, Places, load_directory};
-pub(crate) use directory::{Survey, survey};
+pub(crate) use directory::{Survey, Surveyed, survey};
 pub use place::{Place, Position};
 pub(crate) use problem::chain;
 pub use problem::{ConfigError, Mistake, Problem};
+pub(crate) use surroundings::{ABSENT, Surroundings, credential_name};
 
 use crate::server::listener::ListenAddress;
 use crate::target::Target;
-use crate::{http, limits::Limits, tls};
+use crate::{access::AllowedClients, http, limits::Limits, tls};
 
 /// Where the routes of the system are.
 pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
@@ -47,6 +49,8 @@ pub struct Route {
     pub web: Option<http::Web>,
     /// None: plain connections only.
     pub tls: Option<tls::Settings>,
+    /// Who may connect; None: everybody who reaches the socket.
+    pub allow_clients: Option<AllowedClients>,
     /// Interval of the WebSocket pings sent to clients; None: no pings.
     pub heartbeat: Option<Duration>,
     /// Its bounds.

@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::place::Place;
+use crate::access::NetworkError;
 use crate::server::listener::ListenAddressError;
 use crate::target::TargetError;
 
@@ -105,6 +106,30 @@ pub enum Mistake {
         other: String,
         /// Where the first is.
         place: Place,
+    },
+    /// Nobody could connect.
+    #[error("'access.allow-clients' is empty, so nobody could connect: write networks, or leave the key out")]
+    AllowClientsEmpty,
+    /// A network that is none.
+    #[error(transparent)]
+    AllowClients(NetworkError),
+    /// A credential's name that cannot be a file's.
+    #[error("'{text}' in '{key}' does not name a credential: write \"credential:\" and its name, without a slash")]
+    CredentialName {
+        /// The key.
+        key: String,
+        /// What was written.
+        text: String,
+    },
+    /// A service got no such credential.
+    #[error("'{key}': the service has no credential '{name}': add LoadCredential={name}:/PATH to its unit")]
+    CredentialMissing {
+        /// The key that names it.
+        key: String,
+        /// Its name.
+        name: String,
+        /// The system's reason.
+        source: io::Error,
     },
     /// Permissions that are not octal.
     #[error("'{0}' is not a mode: write permissions in octal digits, such as listen-mode = \"660\"")]

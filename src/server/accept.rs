@@ -45,6 +45,11 @@ pub(super) async fn accept(
             Ok(Ok((accepted, peer))) => {
                 shortage.accepted();
                 let Serving { site, admission } = serving.borrow().clone();
+                if site.allow_clients.as_ref().is_some_and(|clients| !clients.admit(&peer)) {
+                    // Dropping it is the answer: whoever may not come does not learn what is here.
+                    info!(route = site.name, client = %peer, "refused: not among access.allow-clients");
+                    continue;
+                }
                 let counted = census.count();
                 workers.assign(Job { accepted, peer, site, admission, permit: Some(permit), counted }).await;
             }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::AllowedClients;
 use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
@@ -23,6 +24,8 @@ pub struct Site {
     pub files: Option<Arc<Files>>,
     /// What sessions get.
     pub service: Service,
+    /// Who may connect; None: everybody.
+    pub allow_clients: Option<AllowedClients>,
     /// Interval of pings.
     pub heartbeat: Option<Duration>,
     /// Its bounds.
@@ -78,13 +81,22 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
-        let Route { target, heartbeat, limits, .. } = route.clone();
-        Ok(Self { name, tls, files, service: Service::Relay(target), heartbeat, limits, traffic })
+        let Route { target, allow_clients, heartbeat, limits, .. } = route.clone();
+        let service = Service::Relay(target);
+        Ok(Self { name, tls, files, service, allow_clients, heartbeat, limits, traffic })
     }
 
     /// A route of which nothing but its name can be trusted.
     pub fn out_of_order(name: &str) -> Self {
-        let (tls, service, limits) = (Tls::Off, Service::OutOfOrder, Limits::default());
-        Self { name: name.to_owned(), tls, files: None, service, heartbeat: None, limits, traffic: false }
+        Self {
+            name: name.to_owned(),
+            tls: Tls::Off,
+            files: None,
+            service: Service::OutOfOrder,
+            allow_clients: None,
+            heartbeat: None,
+            limits: Limits::default(),
+            traffic: false,
+        }
     }
 }

@@ -1,6 +1,12 @@
-//! systemd's side of the daemon: the sockets that it passes, and what it is told.
+//! What this program is to systemd, beside a process.
 //!
-//! Nothing here is needed to run without it: no sockets are passed, and nobody is told.
+//! [`activation`] takes the sockets that it passes, [`notify`] tells it how things stand, and [`generator`] makes units of
+//! routes. Nothing here is needed to run without it: then no sockets are passed, and nobody is told.
 
 pub mod activation;
+mod egress;
+pub mod generator;
 pub mod notify;
+mod service;
+mod socket;
+mod unit_file;

@@ -156,7 +156,7 @@ mod tests {
     use tokio_rustls::client::TlsStream;
 
     use super::super::testing::{SelfSigned, client_config, server_name};
-    use super::super::{Mode, Settings};
+    use super::super::{Mode, Pem, Settings};
     use super::*;
 
     /// A certificate in a directory of its own, and what serves it.
@@ -172,7 +172,7 @@ mod tests {
             let certificate = SelfSigned::new();
             let path = directory.path().join("both.pem");
             std::fs::write(&path, certificate.both()).unwrap();
-            let tls = Tls::load(Some(&Settings { mode, certificate: path, key: None })).unwrap();
+            let tls = Tls::load(Some(&Settings { mode, certificate: Pem::File(path), key: None })).unwrap();
             Self { directory, certificate, tls }
         }
 

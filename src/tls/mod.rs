@@ -31,9 +31,18 @@ pub struct Settings {
     /// Whether plain connections are served beside TLS ones.
     pub mode: Mode,
     /// PEM file with the certificate chain; may hold the key as well.
-    pub certificate: PathBuf,
+    pub certificate: Pem,
     /// PEM file with the private key, when it is not in the certificate's file.
-    pub key: Option<PathBuf>,
+    pub key: Option<Pem>,
+}
+
+/// Where a PEM text is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// A credential that only the route's service will have.
+    Credential(String),
+    /// A file, which may be one of the credentials of this process.
+    File(PathBuf),
 }
 
 /// Which connections a listener serves when it has a certificate.
@@ -56,11 +65,23 @@ pub enum Tls {
     Required(Arc<Certificates>),
 }
 
+impl Pem {
+    fn file(&self) -> Result<PathBuf, TlsError> {
+        match self {
+            Self::Credential(name) => Err(TlsError::Credential { name: name.clone() }),
+            Self::File(path) => Ok(path.clone()),
+        }
+    }
+}
+
 impl Tls {
     /// Reads the certificate and the key, and proves that they belong together.
     pub fn load(settings: Option<&Settings>) -> Result<Self, TlsError> {
         let Some(settings) = settings else { return Ok(Self::Off) };
-        let certificates = Arc::new(Certificates::load(settings.certificate.clone(), settings.key.clone())?);
+        let certificates = Arc::new(Certificates::load(
+            settings.certificate.file()?,
+            settings.key.as_ref().map(Pem::file).transpose()?,
+        )?);
         Ok(match settings.mode {
             Mode::Sniff => Self::Offered(certificates),
             Mode::Required => Self::Required(certificates),

@@ -67,6 +67,12 @@ impl Pair {
 /// A certificate or a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
+    /// A credential was named, and this process has none.
+    #[error("credential '{name}' cannot be seen here: the route's service gets it by LoadCredential=")]
+    Credential {
+        /// Its name.
+        name: String,
+    },
     /// The file is not there, or may not be read.
     #[error("cannot read {}", path.display())]
     Read {

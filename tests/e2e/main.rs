@@ -14,8 +14,10 @@
 
 mod support;
 
+mod access;
 mod activation;
 mod certificates;
+mod credentials;
 mod daemon;
 mod demo;
 mod documents;

@@ -1,0 +1,162 @@
+//! The drop-in of a route's service unit: what the sandbox of the template must let through for this route, and what it need
+//! not even let through for it.
+
+use std::path::Path;
+
+use super::egress::Egress;
+use super::generator::{Heading, Scope};
+use super::unit_file::{Fit, Unfit, UnitFile};
+use crate::config::{ABSENT, Route, credential_name};
+use crate::limits::Limits;
+use crate::target::Target;
+use crate::tls::Pem;
+use crate::{http, tls};
+
+/// `LimitNOFILE=` of the template. Without a service manager's word, the daemon may open no more than this.
+const TEMPLATE_DESCRIPTORS: usize = 65_536;
+
+/// What the template hides: `ProtectHome=`, and the directories that `PrivateTmp=` replaces.
+const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+
+/// The drop-in, and what could not be written into it. `route` is None for a file that is not sound: the daemon runs all the
+/// same, to tell clients why not, and a reload of the mended file finds the template's sandbox.
+pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) -> (String, Vec<Unfit>) {
+    let mut unfit = Vec::new();
+    let mut unit = heading.begin();
+    if let Some(route) = route {
+        mounts(&mut unit, route, &mut unfit);
+        unit.section("Service");
+        if scope == Scope::System {
+            credentials(&mut unit, route, &mut unfit);
+            exceptions(&mut unit, route, &mut unfit);
+        }
+        network(&mut unit, &route.target, scope);
+        bounds(&mut unit, &route.limits);
+    }
+    (unit.into_text(), unfit)
+}
+
+/// What must be mounted before the daemon looks for it.
+fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
+    let mut paths: Vec<&Path> = Vec::new();
+    if let Some(http::Web::Directory(web)) = &route.web {
+        paths.push(&web.root);
+    }
+    paths.extend(pems(route).into_iter().map(|(_, path)| path));
+    let fits: Vec<Fit> =
+        paths.into_iter().filter_map(|path| Fit::path(path).map_err(|error| unfit.push(error)).ok()).collect();
+    if !fits.is_empty() {
+        unit.because("web, tls: what holds them is to be mounted first");
+    }
+    for path in fits {
+        unit.set_word("RequiresMountsFor", "", &path);
+    }
+}
+
+/// The files of certificate and key, by their keys in the route's file.
+fn pems(route: &Route) -> Vec<(&'static str, &Path)> {
+    let Some(tls::Settings { certificate, key, .. }) = &route.tls else { return Vec::new() };
+    let pems = [("tls.certificate", Some(certificate)), ("tls.key", key.as_ref())];
+    let files = pems.into_iter().filter_map(|(key, pem)| match pem {
+        Some(Pem::File(path)) => Some((key, path.as_path())),
+        _ => None, // a credential is the business of whoever named it
+    });
+    files.collect()
+}
+
+fn credentials(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
+    let pems = pems(route);
+    if pems.is_empty() {
+        return;
+    }
+    unit.because(
+        "tls: systemd reads them as root, so that the service's user need not be able to; without a default, a missing",
+    );
+    unit.because("file would keep the service from starting, and nobody would say what is wrong");
+    for (key, path) in pems {
+        let name = credential_name(&route.name, key);
+        match Fit::path(path) {
+            Ok(path) => {
+                unit.set_behind("LoadCredential", &format!("{name}:"), &path);
+                unit.set("SetCredential", &format!("{name}:{ABSENT}"));
+            }
+            Err(error) => unfit.push(error),
+        }
+    }
+}
+
+/// What the sandbox hides and the route needs.
+fn exceptions(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
+    let mut needed: Vec<(&str, &Path)> = Vec::new();
+    if let Some(http::Web::Directory(web)) = &route.web {
+        needed.push(("web", &web.root));
+    }
+    if let Target::Unix(path) = &route.target {
+        needed.push(("target", socket_directory(path)));
+    }
+    let below = |path: &Path, roots: &[&str]| roots.iter().any(|root| path.starts_with(root));
+    if needed.iter().any(|(_, path)| below(path, &HOMES)) {
+        unit.because("homes stay hidden, behind empty ones in memory, but for what is named here");
+        unit.set("ProtectHome", "tmpfs");
+    }
+    for (key, path) in needed {
+        if below(path, &HOMES) || below(path, &TEMPORARY) {
+            unit.because(&format!("{key}: the sandbox would hide it"));
+            match Fit::path(path) {
+                // With the dash it may be missing: the daemon has the better words for that.
+                Ok(path) => unit.set_word("BindReadOnlyPaths", "-", &path),
+                Err(error) => unfit.push(error),
+            }
+        }
+    }
+}
+
+/// The directory of a socket, which stays when the socket is made anew; or the socket where that would be too much to show.
+fn socket_directory(path: &Path) -> &Path {
+    let shared = |directory: &Path| HOMES.iter().chain(&TEMPORARY).any(|root| directory == Path::new(root));
+    path.parent().filter(|directory| !shared(directory)).unwrap_or(path)
+}
+
+/// The inherited sockets keep working under all of this: they are governed by the socket's unit.
+fn network(unit: &mut UnitFile, target: &Target, scope: Scope) {
+    let egress = Egress::of(target);
+    if egress == Egress::None {
+        unit.because("target: a Unix socket; the service needs no network, for clients come by inherited sockets");
+        if scope == Scope::System {
+            unit.set("PrivateNetwork", "yes");
+            unit.set("IPAddressDeny", "any");
+        }
+        unit.set("RestrictAddressFamilies", "");
+        unit.set("RestrictAddressFamilies", "AF_UNIX");
+    }
+    // A user's manager may not load the programs that the kernel would need.
+    if scope == Scope::User {
+        return;
+    }
+    let allowed = match egress {
+        Egress::None => return,
+        Egress::Loopback => "localhost".to_owned(),
+        Egress::Address(address) => address.to_string(),
+        Egress::Anything => {
+            unit.because("target: a name, whose addresses nobody knows in advance: IPAddressDeny= is left open");
+            return;
+        }
+    };
+    unit.because("target: the only place where the service may connect to");
+    unit.set("IPAddressDeny", "any");
+    unit.set("IPAddressAllow", &allowed);
+}
+
+fn bounds(unit: &mut UnitFile, limits: &Limits) {
+    // A session is two descriptors; the rest is for files, timers and the log.
+    let descriptors = 2 * limits.connections.get() + 256;
+    if descriptors > TEMPLATE_DESCRIPTORS {
+        unit.because("limits.connections: two descriptors a session");
+        unit.set("LimitNOFILE", &descriptors.to_string());
+    }
+    if limits.drain_timeout > Limits::default().drain_timeout {
+        unit.because("limits.drain-timeout, and time to end in");
+        unit.set("TimeoutStopSec", &(limits.drain_timeout.as_secs() + 10).to_string());
+    }
+}
