@@ -33,6 +33,7 @@ use self::site::{Site, SiteError};
 use self::stop::{Stop, Stopper};
 use self::worker::{Job, Threads, Workers};
 use crate::config::Route;
+use crate::log::Kind;
 use crate::socket::{Accepted, Peer};
 use crate::websocket::close::CloseCode;
 
@@ -161,7 +162,7 @@ impl Server {
             }
         }
         drain(&census, stopper, &mut signals, drain_timeout).await;
-        info!("stopped");
+        info!(kind = Kind::Stopped.id(), "stopped");
         Ok(())
     }
 }
@@ -191,15 +192,15 @@ async fn lifetime_over(lifetime: Lifetime, only_one: bool, census: &Census) -> E
     };
     tokio::select! {
         () = census.first_session_ended(), if lifetime.run_once => {
-            info!("exiting due to --run-once");
+            info!(kind = Kind::LifetimeOver.id(), "exiting due to --run-once");
             Ending::Stopped
         }
         () = after(lifetime.timeout) => {
-            info!("listener exit due to --timeout");
+            info!(kind = Kind::LifetimeOver.id(), "listener exit due to --timeout");
             Ending::AfterLast
         }
         () = idle => {
-            info!("listener exit due to --idle-timeout");
+            info!(kind = Kind::LifetimeOver.id(), "listener exit due to --idle-timeout");
             Ending::Stopped
         }
         () = census.empty(), if only_one => Ending::Stopped,
@@ -210,15 +211,19 @@ async fn lifetime_over(lifetime: Lifetime, only_one: bool, census: &Census) -> E
 async fn drain(census: &Census, stopper: &Stopper, signals: &mut Signals, limit: Duration) {
     let connections = census.connections();
     if connections > 0 {
-        info!(connections, "stopping: the sessions get Close 1001");
+        info!(kind = Kind::Stopping.id(), connections, "stopping: the sessions get Close 1001");
     }
     stopper.drain(CloseCode::GOING_AWAY);
     tokio::select! {
         () = census.empty() => {}
         () = sleep(limit) => {
-            warn!(connections = census.connections(), "sessions did not end in time and are cut");
+            let connections = census.connections();
+            warn!(kind = Kind::SessionsCut.id(), connections, "sessions did not end in time and are cut");
         }
-        () = signals.stop() => warn!(connections = census.connections(), "told to stop again: sessions are cut"),
+        () = signals.stop() => {
+            let connections = census.connections();
+            warn!(kind = Kind::SessionsCut.id(), connections, "told to stop again: sessions are cut");
+        }
     }
 }
 

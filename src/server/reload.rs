@@ -21,6 +21,7 @@ use super::site::Site;
 use super::worker::Workers;
 use super::{Bound, Reload, ServerError};
 use crate::config::{Route, chain};
+use crate::log::Kind;
 
 /// All routes in service.
 pub(super) struct Routes {
@@ -76,12 +77,15 @@ impl Routes {
     pub(super) fn reload(&mut self, reload: &Reload) {
         let outcome = reload().and_then(|routes| self.replace(&routes).map_err(|error| vec![chain(&error)]));
         match outcome {
-            Ok(()) => info!("configuration reloaded: new connections use it, running sessions keep theirs"),
+            Ok(()) => info!(
+                kind = Kind::ReloadDone.id(),
+                "configuration reloaded: new connections use it, running sessions keep theirs"
+            ),
             Err(problems) => {
                 for problem in problems {
-                    error!("{problem}");
+                    error!(kind = Kind::ReloadProblem.id(), "{problem}");
                 }
-                error!("configuration NOT reloaded: the old one stays in force");
+                error!(kind = Kind::ReloadFailed.id(), "configuration NOT reloaded: the old one stays in force");
             }
         }
     }
@@ -116,7 +120,8 @@ impl Routes {
             }
         }
         for door in old.into_iter().flatten() {
-            info!("no longer listening on {}", door.address);
+            let route = &door.serving.borrow().site.name;
+            info!(kind = Kind::ListeningOver.id(), route, "no longer listening on {}", door.address);
         }
         Ok(())
     }
@@ -139,7 +144,12 @@ impl Routes {
     fn open(&self, address: ListenAddress, listener: Listener, serving: Serving) -> io::Result<Door> {
         let name = listener.to_string();
         let listener = listener.watch()?;
-        info!(route = serving.site.name, target = %serving.site.target, "listening on {name}");
+        info!(
+            kind = Kind::Listening.id(),
+            route = serving.site.name,
+            target = %serving.site.target,
+            "listening on {name}"
+        );
         let serving = Rc::new(RefCell::new(serving));
         let (workers, census) = (Rc::clone(&self.workers), Arc::clone(&self.census));
         let task = spawn_local(accept(listener, Rc::clone(&serving), workers, census)).abort_handle();
