@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::http::{Head, Incoming, farewell, next_upgrade, refuse};
+use crate::log::Kind;
 use crate::relay::drive::drive;
 use crate::relay::end::End;
 use crate::relay::tunnel::{Settings, Tunnel};
@@ -39,7 +40,10 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
     let Job { accepted, peer, site, admission, permit, counted } = job;
     let socket = match accepted.register() {
         Ok(socket) => socket,
-        Err(error) => return warn!(client = %peer, %error, "a connection could not be registered"),
+        Err(error) => {
+            let kind = Kind::ConnectionUnserved.id();
+            return warn!(kind, client = %peer, route = site.name, %error, "a connection could not be registered");
+        }
     };
     let address_permit = peer
         .ip()
@@ -80,7 +84,8 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
     let upgrade = match Upgrade::from_request(request.headers()) {
         Ok(upgrade) => upgrade,
         Err(error) => {
-            info!(session = %id, client = %peer, route = site.name, "refused: {error}");
+            let kind = Kind::RequestRefused.id();
+            info!(kind, session = %id, client = %peer, route = site.name, "refused: {error}");
             answer_handshake_error(&mut client, &error).await;
             return None;
         }
@@ -111,7 +116,15 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
 async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
     let Session { id, client, target, early } = session;
     let started = Instant::now();
-    info!(session = %id, client = %peer, target = %site.service, route = site.name, tls = client.is_tls(), "session opened");
+    info!(
+        kind = Kind::SessionOpened.id(),
+        session = %id,
+        client = %peer,
+        target = %site.service,
+        route = site.name,
+        tls = client.is_tls(),
+        "session opened"
+    );
     let settings = Settings {
         heartbeat: site.heartbeat,
         idle_timeout: site.limits.idle_timeout,
@@ -120,16 +133,18 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
     let tunnel = Tunnel::new(started.into_std(), settings);
     let End { cause, to_target, to_client } = drive(client, target, early, tunnel, stop.draining(), site.traffic).await;
     info!(
+        kind = Kind::SessionEnded.id(),
         session = %id,
         client = %peer,
         target = %site.service,
         route = site.name,
-        ended_by = %cause.party(),
+        closed_by = %cause.party(),
+        close_code = cause.close_code(),
         bytes_in = to_target.accepted,
         bytes_out = to_client.accepted,
         bytes_in_lost = (to_target.lost > 0).then_some(to_target.lost),
         bytes_out_lost = (to_client.lost > 0).then_some(to_client.lost),
-        duration = format_args!("{:.3}s", started.elapsed().as_secs_f64()),
+        duration_usec = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         "session ended: {cause}"
     );
 }
@@ -153,10 +168,23 @@ impl Refusal {
         match self {
             Self::Dial(error) => {
                 let cause = std::error::Error::source(error).map(tracing::field::display);
-                warn!(session = %id, client = %peer, target = %site.service, route = site.name, cause, "refused: {error}");
+                warn!(
+                    kind = Kind::TargetUnreachable.id(),
+                    session = %id,
+                    client = %peer,
+                    target = %site.service,
+                    route = site.name,
+                    cause,
+                    "refused: {error}"
+                );
             }
-            Self::OutOfOrder | Self::TooManyFromAddress => {
-                info!(session = %id, client = %peer, route = site.name, "refused: {}", self.reason());
+            Self::OutOfOrder => {
+                let kind = Kind::OutOfOrder.id();
+                info!(kind, session = %id, client = %peer, route = site.name, "refused: {}", self.reason());
+            }
+            Self::TooManyFromAddress => {
+                let kind = Kind::AddressFull.id();
+                info!(kind, session = %id, client = %peer, route = site.name, "refused: {}", self.reason());
             }
         }
     }

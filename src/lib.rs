@@ -18,8 +18,6 @@
 //! | [`cli`] | what was typed: the original's command line, and the verbs |
 //! | [`config`] | what a route file says, with the place of every mistake |
 //! | [`startup`] | from a command to a running daemon |
-//! | [`systemd`] | units made of routes: the generator |
-//! | [`log`] | one line a record, to people, a file and syslog |
 //! | [`server`] | listeners, workers, limits, reload, and the drain at the end. Knows no protocol |
 //! | `connection` | the story of one connection |
 //! | [`systemd`] | the sockets that systemd passes, and what it is told |
@@ -30,6 +28,7 @@
 //! | [`relay`] | from the 101 to the end: the rules, and the one loop that obeys them |
 //! | [`websocket`] | the protocol, pure |
 //! | [`demo`] | the target that `websockify demo` talks to |
+//! | [`log`] | one line a record, to people, a file and syslog; fields to the journal; and what each kind of record means |
 //!
 //! Dependencies point down this table, never up; a module's settings are its own type, into which [`config`] parses.
 //!

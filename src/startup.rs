@@ -13,14 +13,14 @@ use std::sync::mpsc;
 use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::cli::{self, Classic, Command, Exit, Serve};
 use crate::config::{self, ConfigError, Loaded, Route, Surroundings, Survey, chain};
 use crate::demo;
 use crate::http::{Builtin, Web};
 use crate::limits::Limits;
-use crate::log::{self, LogError};
+use crate::log::{self, Kind, LogError};
 use crate::server::listener::ListenAddress;
 use crate::server::{Lifetime, Reload, Server, ServerError};
 use crate::systemd::activation::{self, ActivationError, Claim, Passed};
@@ -79,7 +79,12 @@ pub fn run(command: Command, directory: &Path) -> Exit {
         Err(error) => {
             // The errors of a configuration are whole lines, each with its place.
             let prefix = if matches!(error, StartupError::Config(_)) { "" } else { "websockify: error: " };
-            eprintln!("{prefix}{}", chain(&error));
+            let text = chain(&error);
+            if log::is_in_journal() {
+                text.lines().for_each(|line| error!(kind = Kind::StartFailed.id(), "{line}"));
+            } else {
+                eprintln!("{prefix}{text}");
+            }
             error.exit()
         }
     }
@@ -208,6 +213,7 @@ fn raise_descriptor_limit<'a>(routes: impl IntoIterator<Item = &'a Route>) {
     let needed = 2 * connections as u64;
     if hard < needed {
         warn!(
+            kind = Kind::DescriptorsScarce.id(),
             limit = hard,
             needed,
             "fewer descriptors are allowed than limits.connections may need: raise LimitNOFILE= or lower the bound"

@@ -1,28 +1,38 @@
-//! Records for people: to standard error, and when asked to a file and a syslog server.
+//! Records for people: to standard error, or the journal where that leads there; and when asked to a file and a syslog server.
 //!
-//! Promise: one record is one line in every place, whatever a client put into it (see [`record`]); a place that fails never stops
-//! the program, and what was lost there is said. Other modules only use `tracing`'s macros: a message, and fields that
-//! stand after it as `key=value`. Spans are not shown. A client's words go into fields, never into the message, and never a
-//! query string: it may hold a token. Records of other crates are shown from WARN up.
+//! Promise: one record is one line in every place, whatever a client put into it (see [`record`]); a place that fails never
+//! stops the program, and what was lost there is said. Other modules only use `tracing`'s macros: a message, and fields that
+//! stand after it as `key=value`; among them the [`Kind`] of what somebody may look for. Spans are not shown. A client's
+//! words go into fields, never into the message, and never a query string: it may hold a token. Records of other crates are
+//! shown from WARN up.
 //!
 //! Standard error is written in place: a reader that stops reading a pipe stops the program once the pipe is full, as it does
-//! with any program. A file may take as long as its disk. Syslog never blocks: what the server does not take is counted and dropped.
+//! with any program. A file may take as long as its disk. The journal and syslog never block: what they do not take is counted
+//! and dropped.
 
+mod catalog;
+mod gap;
+mod journal;
+mod kind;
 mod record;
 mod sinks;
 mod syslog;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
-use self::sinks::{LogFile, Sinks, Terminal};
+pub use self::catalog::catalog;
+use self::journal::Journal;
+pub use self::kind::Kind;
+use self::sinks::{LogFile, Sinks, Stderr, Terminal};
 
-/// Where log records go. Standard error always gets them, unless the process is a daemon (-D).
+/// Where log records go. Standard error, or the journal behind it, always gets them, unless the process is a daemon (-D).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Debug records too.
@@ -89,23 +99,34 @@ pub enum LogError {
 /// Begins the log of the whole process. A daemon (`-D`) has no standard error; call this after its fork or before, its
 /// process id is asked for with each record.
 pub fn init(settings: &Settings, daemon: bool) -> Result<(), LogError> {
-    let terminal = (!daemon).then(|| Terminal::new(Box::new(io::stderr()), colours()));
-    let subscriber = subscriber(settings, daemon, terminal)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|source| LogError::Twice { source })
+    let terminal = || Stderr::Terminal(Terminal::new(Box::new(io::stderr()), colours()));
+    let stderr = (!daemon).then(|| Journal::behind_stderr().map_or_else(terminal, Stderr::Journal));
+    let in_journal = matches!(stderr, Some(Stderr::Journal(_)));
+    let subscriber = subscriber(settings, daemon, stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|source| LogError::Twice { source })?;
+    IN_JOURNAL.store(in_journal, Ordering::Relaxed);
+    Ok(())
 }
+
+/// Whether the log has begun and goes to the journal: then a record says more than a line on standard error.
+pub fn is_in_journal() -> bool {
+    IN_JOURNAL.load(Ordering::Relaxed)
+}
+
+static IN_JOURNAL: AtomicBool = AtomicBool::new(false);
 
 /// Everything of [`init`] but its being global.
 fn subscriber(
     settings: &Settings,
     daemon: bool,
-    terminal: Option<Terminal>,
+    stderr: Option<Stderr>,
 ) -> Result<impl Subscriber + Send + Sync + use<>, LogError> {
     let file = settings.file.as_deref().map(LogFile::open).transpose()?;
     let facility = if daemon { syslog::Facility::Daemon } else { syslog::Facility::User };
     let syslog = settings.syslog.as_ref().map(|server| syslog::Sender::connect(server, facility)).transpose()?;
     let own = if settings.verbose { LevelFilter::DEBUG } else { LevelFilter::INFO };
     let levels = Targets::new().with_default(LevelFilter::WARN).with_target(env!("CARGO_CRATE_NAME"), own);
-    Ok(tracing_subscriber::registry().with(levels).with(Sinks { terminal, file, syslog }))
+    Ok(tracing_subscriber::registry().with(levels).with(Sinks { stderr, file, syslog }))
 }
 
 /// Colours are for eyes: not for pipes, not for the journal, and not for who said no (<https://no-color.org>).
@@ -144,7 +165,7 @@ mod tests {
     fn shown(settings: &Settings, events: impl FnOnce()) -> Vec<String> {
         let screen = Screen::default();
         let terminal = Terminal::new(Box::new(screen.clone()), false);
-        with_default(subscriber(settings, false, Some(terminal)).unwrap(), events);
+        with_default(subscriber(settings, false, Some(Stderr::Terminal(terminal))).unwrap(), events);
         let text = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
         text.lines().map(without_time).collect()
     }
@@ -165,6 +186,13 @@ mod tests {
             tracing::info!(session = 7_u64, client = %"[::1]:40000", reason = "target closed", bytes_in = 12, "session ended");
         });
         assert_eq!(lines, [r#"  INFO session ended session=7 client=[::1]:40000 reason="target closed" bytes_in=12"#]);
+    }
+
+    #[test]
+    fn people_are_not_shown_the_kind() {
+        let lines =
+            shown(&Settings::default(), || tracing::info!(kind = Kind::Stopped.id(), connections = 0, "stopped"));
+        assert_eq!(lines, ["  INFO stopped connections=0"]);
     }
 
     #[test]

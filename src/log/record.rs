@@ -3,7 +3,11 @@
 //! Promise: a record's text has no control character, no line break of any kind and nothing that turns the direction of
 //! writing: a client that puts them into a path cannot forge a record, colour a terminal or hide what it did. A value
 //! cannot look like another field: one with a space, a quote or an equals sign in it stands in quotes. The text is bounded.
+//!
+//! Two names mean something here: `kind` is a [`Kind`]'s id and no part of the text; and a span of time is given in
+//! microseconds under a name that ends in `_usec`, and shown to people in seconds without that ending.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::time::SystemTime;
@@ -11,7 +15,10 @@ use std::time::SystemTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use super::kind::Kind;
+
 /// What syslog servers take as one record. Far more than a record of this program has, unless a client wants to fill a disk.
+/// The bound of each single value too.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
 
 /// What there is to say about one event.
@@ -19,26 +26,45 @@ const TEXT_BYTES_MAX: usize = 8 * 1024;
 pub(super) struct Record {
     pub(super) time: SystemTime,
     pub(super) level: Level,
+    /// None: nobody needs to find it.
+    pub(super) kind: Option<Kind>,
     /// The message and the fields after it.
     pub(super) text: String,
+    /// The fields alone, as they were given.
+    pub(super) fields: Vec<(&'static str, String)>,
 }
 
 impl Record {
     pub(super) fn new(event: &Event<'_>) -> Self {
         let mut parts = Parts::default();
         event.record(&mut parts);
-        let mut text = parts.message + &parts.fields;
-        if text.len() > TEXT_BYTES_MAX {
-            let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-            text.truncate(end);
-            text.push('…');
-        }
-        Self { time: SystemTime::now(), level: *event.metadata().level(), text }
+        parts.into_record(*event.metadata().level())
     }
 
-    /// A record of the log itself.
-    pub(super) fn warning(text: String) -> Self {
-        Self { time: SystemTime::now(), level: Level::WARN, text }
+    /// A warning of the log itself.
+    pub(super) fn warning(kind: Kind, message: &str) -> Self {
+        let mut parts = Parts { kind: Some(kind), ..Parts::default() };
+        parts.add("message", message);
+        parts.into_record(Level::WARN)
+    }
+
+    /// How many records are missing before this one.
+    pub(super) fn gap(dropped: u64) -> Self {
+        let mut parts = Parts { kind: Some(Kind::RecordsDropped), ..Parts::default() };
+        parts.add("message", "records are missing here: they were not taken in time");
+        parts.add("dropped", &dropped.to_string());
+        parts.into_record(Level::WARN)
+    }
+
+    /// In the numbers of syslog, which the journal shares.
+    pub(super) fn severity(&self) -> u8 {
+        match self.level {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO if self.kind.is_some_and(Kind::is_notice) => 5,
+            Level::INFO => 6,
+            _ => 7,
+        }
     }
 
     /// `2026-11-22T07:03:48.123Z  INFO text`, and the end of the line.
@@ -58,28 +84,52 @@ impl Record {
     }
 }
 
-/// The message, and the fields as ` key=value`, both escaped.
+/// The message, and the fields as ` key=value`, both escaped; and what the fields are made of.
 #[derive(Default)]
 struct Parts {
+    kind: Option<Kind>,
     message: String,
     fields: String,
+    values: Vec<(&'static str, String)>,
 }
 
 impl Parts {
-    fn add(&mut self, name: &str, value: &str) {
+    fn add(&mut self, name: &'static str, value: &str) {
         if name == "message" {
             escape(value, &mut self.message);
             return;
         }
+        self.values.push((name, cut(value.to_owned())));
+        let (name, value) = in_seconds(name, value).unwrap_or((name, value.into()));
         let quoted = value.is_empty() || value.contains([' ', '"', '=']);
         let quote = if quoted { "\"" } else { "" };
         let mut escaped = String::with_capacity(value.len());
-        escape(value, &mut escaped);
+        escape(&value, &mut escaped);
         if quoted {
             escaped = escaped.replace('"', "\\\"");
         }
         let _ = write!(self.fields, " {name}={quote}{escaped}{quote}"); // writing to a String cannot fail
     }
+
+    fn into_record(self, level: Level) -> Record {
+        let text = cut(self.message + &self.fields);
+        Record { time: SystemTime::now(), level, kind: self.kind, text, fields: self.values }
+    }
+}
+
+/// What a span of time is called and how it looks in the text. None: it is none.
+fn in_seconds<'a>(name: &'a str, value: &str) -> Option<(&'a str, Cow<'static, str>)> {
+    let name = name.strip_suffix("_usec")?;
+    let usec: u64 = value.parse().ok()?;
+    Some((name, format!("{}.{:03}s", usec / 1_000_000, usec / 1000 % 1000).into()))
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 impl Visit for Parts {
@@ -96,6 +146,13 @@ impl Visit for Parts {
             cause = error.source();
         }
         self.add(field.name(), &chain);
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        match field.name() {
+            "kind" => self.kind = Kind::of(value),
+            name => self.add(name, &value.to_string()),
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -133,7 +190,7 @@ mod tests {
 
     fn record(level: Level, text: &str) -> Record {
         let time = UNIX_EPOCH + Duration::from_millis(1_795_330_088_123);
-        Record { time, level, text: text.to_owned() }
+        Record { time, level, kind: None, text: text.to_owned(), fields: Vec::new() }
     }
 
     #[test]
@@ -173,6 +230,15 @@ mod tests {
             parts.add(name, value);
         }
         assert_eq!(parts.fields, r#" a=1 b="" c="x y" d="k=v" e="say \"hi\"" f=[::1]:80"#);
+    }
+
+    #[test]
+    fn a_span_of_time_is_shown_in_seconds_and_kept_in_microseconds() {
+        let mut parts = Parts::default();
+        parts.add("duration_usec", "83012345");
+        parts.add("pause_usec", "none");
+        assert_eq!(parts.fields, " duration=83.012s pause_usec=none");
+        assert_eq!(parts.values[0], ("duration_usec", "83012345".to_owned()));
     }
 
     /// Reads fields back as a strict reader of the log would.

@@ -9,12 +9,15 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 use super::LogError;
+use super::journal::Journal;
+use super::kind::Kind;
 use super::record::Record;
 use super::syslog::Sender;
 
 /// Everywhere that records go.
 pub(super) struct Sinks {
-    pub(super) terminal: Option<Terminal>,
+    /// None: a daemon has no standard error.
+    pub(super) stderr: Option<Stderr>,
     pub(super) file: Option<LogFile>,
     pub(super) syslog: Option<Sender>,
 }
@@ -22,13 +25,13 @@ pub(super) struct Sinks {
 impl<S: Subscriber> Layer<S> for Sinks {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let record = Record::new(event);
-        if let Some(terminal) = &self.terminal {
-            terminal.write(&record);
+        if let Some(stderr) = &self.stderr {
+            stderr.write(&record);
         }
         if let Some(complaint) = self.file.as_ref().and_then(|file| file.write(&record))
-            && let Some(terminal) = &self.terminal
+            && let Some(stderr) = &self.stderr
         {
-            terminal.write(&complaint);
+            stderr.write(&complaint);
         }
         if let Some(syslog) = &self.syslog {
             syslog.send(&record);
@@ -36,7 +39,24 @@ impl<S: Subscriber> Layer<S> for Sinks {
     }
 }
 
-/// Standard error.
+/// Where standard error leads.
+pub(super) enum Stderr {
+    /// To people, or to whatever reads lines.
+    Terminal(Terminal),
+    /// To systemd's journal, which gets records and not lines.
+    Journal(Journal),
+}
+
+impl Stderr {
+    fn write(&self, record: &Record) {
+        match self {
+            Self::Terminal(terminal) => terminal.write(record),
+            Self::Journal(journal) => journal.send(record),
+        }
+    }
+}
+
+/// Standard error as text.
 pub(super) struct Terminal {
     writer: Mutex<Box<dyn Write + Send>>,
     colours: bool,
@@ -84,6 +104,7 @@ impl LogFile {
         let was_failing = std::mem::replace(&mut state.failing, result.is_err());
         let error = result.err().filter(|_| !was_failing)?;
         let path = self.path.display();
-        Some(Record::warning(format!("cannot write to the log file {path}, records are missing there: {error}")))
+        let message = format!("cannot write to the log file {path}, records are missing there: {error}");
+        Some(Record::warning(Kind::LogFileFailing, &message))
     }
 }

@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
-use tracing::Level;
 
+use super::gap::Gap;
 use super::record::Record;
 use super::{LogError, Syslog, SyslogServer};
 
@@ -36,7 +36,7 @@ pub(super) struct Sender {
 
 struct State {
     connection: Connection,
-    dropped: u64,
+    gap: Gap,
 }
 
 impl Sender {
@@ -47,24 +47,13 @@ impl Sender {
             SyslogServer::Udp { host, port } => (format!("{host}:{port}"), Connection::udp(host, *port)),
         };
         let connection = connection.map_err(|source| LogError::Syslog { server, source })?;
-        let state = Mutex::new(State { connection, dropped: 0 });
+        let state = Mutex::new(State { connection, gap: Gap::default() });
         Ok(Self { settings: settings.clone(), facility, host: host_name(), state })
     }
 
     pub(super) fn send(&self, record: &Record) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.dropped > 0 {
-            let gap =
-                Record::warning(format!("records missing here, for the server did not take them: {}", state.dropped));
-            if self.try_send(&mut state.connection, &gap).is_err() {
-                state.dropped += 1; // the server may have made room just now, but the gap stands where it is told
-                return;
-            }
-            state.dropped = 0;
-        }
-        if self.try_send(&mut state.connection, record).is_err() {
-            state.dropped += 1;
-        }
+        let State { connection, gap } = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        gap.send(record, |record| self.try_send(connection, record));
     }
 
     fn try_send(&self, connection: &mut Connection, record: &Record) -> io::Result<()> {
@@ -82,13 +71,7 @@ impl Sender {
     }
 
     fn packet(&self, record: &Record) -> String {
-        let severity = match record.level {
-            Level::ERROR => 3,
-            Level::WARN => 4,
-            Level::INFO => 6,
-            _ => 7,
-        };
-        let priority = self.facility as u8 * 8 + severity;
+        let priority = self.facility as u8 * 8 + record.severity();
         let (pid, text) = (process::id(), &record.text);
         if self.settings.legacy {
             return format!("<{priority}>websockify[{pid}]: {text}");
@@ -179,12 +162,21 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant, UNIX_EPOCH};
 
+    use tracing::Level;
+
+    use super::super::kind::Kind;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(5);
 
     fn record(level: Level, text: &str) -> Record {
-        Record { time: UNIX_EPOCH + Duration::from_millis(1_795_330_088_123), level, text: text.to_owned() }
+        Record {
+            time: UNIX_EPOCH + Duration::from_millis(1_795_330_088_123),
+            level,
+            kind: None,
+            text: text.to_owned(),
+            fields: Vec::new(),
+        }
     }
 
     fn info(text: &str) -> Record {
@@ -220,6 +212,10 @@ mod tests {
         let (host, pid) = (host_name(), process::id());
         for (sent, expected) in [
             (info("session opened"), format!("<30>1 2026-11-22T06:48:08Z {host} websockify {pid} - - session opened")),
+            (
+                Record { kind: Some(Kind::Stopped), ..info("stopped") },
+                format!("<29>1 2026-11-22T06:48:08Z {host} websockify {pid} - - stopped"),
+            ),
             (record(Level::ERROR, "no"), format!("<27>1 2026-11-22T06:48:08Z {host} websockify {pid} - - no")),
             (record(Level::WARN, "hm"), format!("<28>1 2026-11-22T06:48:08Z {host} websockify {pid} - - hm")),
             (
@@ -262,7 +258,7 @@ mod tests {
         let server = datagram_server(&path);
         let sender = sender(SyslogServer::Local(path), true, Facility::User);
         let mut sent = 0;
-        while sender.state.lock().unwrap().dropped == 0 {
+        while sender.state.lock().unwrap().gap.dropped() == 0 {
             sender.send(&info("flood"));
             sent += 1;
             assert!(sent < 100_000, "the queue of a datagram socket is bounded");
@@ -286,16 +282,16 @@ mod tests {
         let long = "x".repeat(150_000); // more than a stream socket takes at once: it is sent in parts
         let state = || sender.state.lock().unwrap();
         let mut delivered = 0;
-        while state().dropped < 3 {
+        while state().gap.dropped() < 3 {
             sender.send(&info(&long));
-            delivered += usize::from(state().dropped == 0);
+            delivered += usize::from(state().gap.dropped() == 0);
             assert!(delivered < 100_000, "the buffer of a stream socket is bounded");
         }
 
         let reader = thread::spawn(move || io::read_to_string(stream).unwrap());
         let deadline = Instant::now() + PATIENCE;
         let is_behind = |state: &State| {
-            state.dropped > 0 || matches!(&state.connection, Connection::Stream(_, rest) if !rest.is_empty())
+            state.gap.dropped() > 0 || matches!(&state.connection, Connection::Stream(_, rest) if !rest.is_empty())
         };
         let mut after = 0;
         while is_behind(&state()) {
@@ -319,7 +315,7 @@ mod tests {
 
     /// How many records a line says are missing.
     fn missing(line: &str) -> Option<usize> {
-        line.split_once("records missing here, for the server did not take them: ")?.1.parse().ok()
+        line.split_once("records are missing here: they were not taken in time dropped=")?.1.parse().ok()
     }
 
     #[test]

@@ -69,6 +69,16 @@ impl Cause {
         }
     }
 
+    /// The code of the Close frame that ended the session, whoever sent it; or what RFC 6455, 7.4.1, calls an end without.
+    pub fn close_code(&self) -> u16 {
+        const NO_CODE: u16 = 1005;
+        const NO_CLOSE: u16 = 1006;
+        match self {
+            Self::ClientGone | Self::ClientLost => NO_CLOSE,
+            _ => self.close().map_or(NO_CODE, |close| close.code().get()),
+        }
+    }
+
     /// The Close frame that tells the client. None: one without a payload.
     pub fn close(&self) -> Option<Close> {
         let (code, reason) = match self {
@@ -114,6 +124,30 @@ impl fmt::Display for Cause {
             Self::Stopped(_) => f.write_str("server stopped"),
             Self::TargetClosed => f.write_str("target closed"),
             Self::TargetLost => f.write_str("target connection reset"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_a_code() {
+        let own = Close::new(CloseCode::from_wire(4001).expect("applications may use it"), "");
+        for (cause, code) in [
+            (Cause::ClientClosed(Some(own)), 4001),
+            (Cause::ClientClosed(None), 1005),
+            (Cause::ClientGone, 1006),
+            (Cause::ClientLost, 1006),
+            (Cause::ClientSilent, 1001),
+            (Cause::Idle, 1001),
+            (Cause::Protocol(ProtocolError::CloseLength), 1002),
+            (Cause::Stopped(CloseCode::RESTART), 1012),
+            (Cause::TargetClosed, 1000),
+            (Cause::TargetLost, 1011),
+        ] {
+            assert_eq!(cause.close_code(), code, "{cause}");
         }
     }
 }

@@ -16,6 +16,7 @@ use super::census::Census;
 use super::listener::Listener;
 use super::site::Site;
 use super::worker::{Job, Workers};
+use crate::log::Kind;
 
 /// The first and the longest pause after the kernel could not accept for want of something.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -43,7 +44,7 @@ pub(super) async fn accept(
         let permit = admit(&serving).await;
         match ready.try_io(|listener| listener.get_ref().accept()) {
             Ok(Ok((accepted, peer))) => {
-                shortage.accepted();
+                shortage.accepted(&serving.borrow().site.name);
                 let Serving { site, admission } = serving.borrow().clone();
                 if site.allow_clients.as_ref().is_some_and(|clients| !clients.admit(&peer)) {
                     // Dropping it is the answer: whoever may not come does not learn what is here.
@@ -55,7 +56,8 @@ pub(super) async fn accept(
             }
             Ok(Err(error)) if is_shortage(&error) => {
                 drop(permit);
-                shortage.wait(listener.get_ref(), &error).await;
+                let route = serving.borrow().site.name.clone();
+                shortage.wait(listener.get_ref(), &route, &error).await;
             }
             // The client was gone before it was accepted, or the like: accept(2) lists them, none concerns the next one.
             Ok(Err(error)) => debug!(%error, "a connection could not be accepted"),
@@ -71,7 +73,7 @@ async fn admit(serving: &RefCell<Serving>) -> Permit {
         let Serving { site, admission } = serving.borrow().clone();
         if let Some(permit) = admission.try_admit(site.limits.connections) {
             if waited {
-                debug!(route = site.name, "there is room for connections again");
+                debug!(kind = Kind::RouteHasRoom.id(), route = site.name, "there is room for connections again");
             }
             return permit;
         }
@@ -79,8 +81,10 @@ async fn admit(serving: &RefCell<Serving>) -> Permit {
             waited = true;
             let connections = site.limits.connections;
             warn!(
+                kind = Kind::RouteFull.id(),
                 route = site.name,
-                connections, "the route is full: clients wait; limits.connections raises the bound"
+                connections,
+                "the route is full: clients wait; limits.connections raises the bound"
             );
         }
         admission.freed().await;
@@ -104,21 +108,26 @@ struct Shortage {
 }
 
 impl Shortage {
-    async fn wait(&mut self, listener: &Listener, error: &io::Error) {
+    async fn wait(&mut self, listener: &Listener, route: &str, error: &io::Error) {
         let pause = self.pause.map_or(BACKOFF.0, |pause| (2 * pause).min(BACKOFF.1));
         if self.last.is_none() {
-            warn!(%error, "cannot accept on {listener}: clients wait; raise LimitNOFILE= or lower limits.connections");
+            warn!(
+                kind = Kind::AcceptShortage.id(),
+                route,
+                %error,
+                "cannot accept on {listener}: clients wait; raise LimitNOFILE= or lower limits.connections"
+            );
         }
         self.pause = Some(pause);
         sleep(pause).await;
         self.last = Some(Instant::now());
     }
 
-    fn accepted(&mut self) {
+    fn accepted(&mut self, route: &str) {
         self.pause = None;
         if self.last.is_some_and(|last| last.elapsed() >= CALM) {
             self.last = None;
-            info!("accepting again");
+            info!(kind = Kind::AcceptResumed.id(), route, "accepting again");
         }
     }
 }

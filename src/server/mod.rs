@@ -35,6 +35,7 @@ use self::site::{Site, SiteError};
 use self::stop::{Stop, Stopper};
 use self::worker::{Job, Threads, Workers};
 use crate::config::{Route, chain};
+use crate::log::Kind;
 use crate::socket::{Accepted, Peer};
 use crate::systemd::activation::{Claim, difference};
 use crate::systemd::notify;
@@ -110,7 +111,7 @@ impl Server {
     pub fn adopt(&mut self, route: &Route, listeners: Vec<Listener>) {
         let bound: Vec<ListenAddress> = listeners.iter().map(Listener::address).collect();
         if let Some(difference) = difference(Claim { route: &route.name, listen: &route.listen }, &bound) {
-            warn!(route = route.name, "{difference}");
+            warn!(kind = Kind::ListenDiffers.id(), route = route.name, "{difference}");
         }
         match Site::open(route, self.traffic) {
             Ok(site) => self.serve_on(site, listeners),
@@ -122,9 +123,10 @@ impl Server {
     /// started again by its socket unit, until that gives up for good.
     pub fn adopt_broken(&mut self, route: &str, listeners: Vec<Listener>, problems: &[String]) {
         for problem in problems {
-            error!(route, "{problem}");
+            error!(kind = Kind::ConfigurationMistake.id(), route, "{problem}");
         }
-        error!(route, "the route is out of order: clients are told to try again later");
+        let kind = Kind::RouteOutOfOrder.id();
+        error!(kind, route, "the route is out of order: clients are told to try again later");
         let first = problems.first().map_or("", String::as_str);
         self.problems.push(format!("{route} is out of order: {first}"));
         self.serve_on(Site::out_of_order(route), listeners);
@@ -210,7 +212,7 @@ impl Server {
             }
         }
         drain(&census, stopper, &mut signals, drain_timeout).await;
-        info!("stopped");
+        info!(kind = Kind::Stopped.id(), "stopped");
         Ok(())
     }
 }
@@ -243,15 +245,15 @@ async fn lifetime_over(lifetime: Lifetime, only_one: bool, census: &Census) -> E
     };
     tokio::select! {
         () = census.first_session_ended(), if lifetime.run_once => {
-            info!("exiting due to --run-once");
+            info!(kind = Kind::LifetimeOver.id(), "exiting due to --run-once");
             Ending::Stopped
         }
         () = after(lifetime.timeout) => {
-            info!("listener exit due to --timeout");
+            info!(kind = Kind::LifetimeOver.id(), "listener exit due to --timeout");
             Ending::AfterLast
         }
         () = idle => {
-            info!("listener exit due to --idle-timeout");
+            info!(kind = Kind::LifetimeOver.id(), "listener exit due to --idle-timeout");
             Ending::Stopped
         }
         () = census.empty(), if only_one => Ending::Stopped,
@@ -262,16 +264,20 @@ async fn lifetime_over(lifetime: Lifetime, only_one: bool, census: &Census) -> E
 async fn drain(census: &Census, stopper: &Stopper, signals: &mut Signals, limit: Duration) {
     let connections = census.connections();
     if connections > 0 {
-        info!(connections, "stopping: the sessions get Close 1001");
+        info!(kind = Kind::Stopping.id(), connections, "stopping: the sessions get Close 1001");
     }
     stopper.drain(CloseCode::GOING_AWAY);
     notify::extend_timeout(limit + END_TIME);
     tokio::select! {
         () = census.empty() => {}
         () = sleep(limit) => {
-            warn!(connections = census.connections(), "sessions did not end in time and are cut");
+            let connections = census.connections();
+            warn!(kind = Kind::SessionsCut.id(), connections, "sessions did not end in time and are cut");
         }
-        () = signals.stop() => warn!(connections = census.connections(), "told to stop again: sessions are cut"),
+        () = signals.stop() => {
+            let connections = census.connections();
+            warn!(kind = Kind::SessionsCut.id(), connections, "told to stop again: sessions are cut");
+        }
     }
 }
 

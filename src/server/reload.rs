@@ -21,6 +21,7 @@ use super::site::Site;
 use super::worker::Workers;
 use super::{Bound, Reload, ServerError};
 use crate::config::{Route, chain};
+use crate::log::Kind;
 use crate::systemd::activation::{Claim, difference};
 
 /// All routes in service.
@@ -89,14 +90,17 @@ impl Routes {
         });
         match outcome {
             Ok(()) => {
-                info!("configuration reloaded: new connections use it, running sessions keep theirs");
+                info!(
+                    kind = Kind::ReloadDone.id(),
+                    "configuration reloaded: new connections use it, running sessions keep theirs"
+                );
                 Ok(())
             }
             Err(problems) => {
                 for problem in &problems {
-                    error!("{problem}");
+                    error!(kind = Kind::ConfigurationMistake.id(), "{problem}");
                 }
-                error!("configuration NOT reloaded: the old one stays in force");
+                error!(kind = Kind::ReloadFailed.id(), "configuration NOT reloaded: the old one stays in force");
                 Err(problems.into_iter().next().unwrap_or_default())
             }
         }
@@ -114,7 +118,7 @@ impl Routes {
                 bound.push(door.address.clone());
             }
             if let Some(difference) = difference(Claim { route: &route.name, listen: &route.listen }, &bound) {
-                warn!(route = route.name, "{difference}");
+                warn!(kind = Kind::ListenDiffers.id(), route = route.name, "{difference}");
             }
         }
         Ok(())
@@ -150,7 +154,8 @@ impl Routes {
             }
         }
         for door in old.into_iter().flatten() {
-            info!("no longer listening on {}", door.address);
+            let route = &door.serving.borrow().site.name;
+            info!(kind = Kind::ListeningOver.id(), route, "no longer listening on {}", door.address);
         }
         Ok(())
     }
@@ -173,7 +178,12 @@ impl Routes {
     fn open(&self, address: ListenAddress, listener: Listener, serving: Serving) -> io::Result<Door> {
         let name = listener.to_string();
         let listener = listener.watch()?;
-        info!(route = serving.site.name, target = %serving.site.service, "listening on {name}");
+        info!(
+            kind = Kind::Listening.id(),
+            route = serving.site.name,
+            target = %serving.site.service,
+            "listening on {name}"
+        );
         let serving = Rc::new(RefCell::new(serving));
         let (workers, census) = (Rc::clone(&self.workers), Arc::clone(&self.census));
         let task = spawn_local(accept(listener, Rc::clone(&serving), workers, census)).abort_handle();

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustls::ServerConfig;
 
 use super::pair::{Pair, TlsError};
+use crate::log::Kind;
 
 /// How old the last look at the files may be when a client arrives.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -76,9 +77,15 @@ impl Certificates {
         match self.files.pair(content).and_then(Pair::server_config) {
             Ok(config) => {
                 state.config = Arc::new(config);
-                tracing::info!(certificate = %self.files.certificate.display(), "certificate changed: new connections get the new one");
+                tracing::info!(
+                    kind = Kind::CertificateRenewed.id(),
+                    certificate = %self.files.certificate.display(),
+                    "certificate changed: new connections get the new one"
+                );
             }
             Err(error) => tracing::warn!(
+                kind = Kind::CertificateUnusable.id(),
+                certificate = %self.files.certificate.display(),
                 error = &error as &dyn std::error::Error,
                 "certificate changed, but the new one is not usable: the old one stays"
             ),

@@ -36,7 +36,7 @@ fn a_stop_sends_close_1001_to_every_session_and_ends_with_0() {
         }
         assert_eq!(proxy.exit_code(), 0, "{signal}");
         proxy.nth_log_line("session ended: server stopped", 2);
-        assert!(proxy.log_line("ended_by=").contains("ended_by=proxy"));
+        assert!(proxy.log_line("closed_by=").contains("closed_by=proxy"));
         proxy.log_line("INFO stopped");
     }
 }

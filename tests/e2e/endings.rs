@@ -49,7 +49,7 @@ fn the_client_may_go_on_sending_when_the_target_sends_no_more() {
     plain.read_end();
     let line = secure.proxy.log_line("session ended: target closed");
     assert_eq!((field(&line, "bytes_in"), field(&line, "bytes_out")), (Some("10"), Some("10")), "{line}");
-    assert_eq!(field(&line, "ended_by"), Some("target"), "{line}");
+    assert_eq!(field(&line, "closed_by"), Some("target"), "{line}");
 
     let mut encrypted = secure.open();
     let mut server = target.accept();
@@ -78,7 +78,7 @@ fn the_target_may_answer_a_client_that_has_shut_its_write_side() {
     assert_eq!(plain.read_to_close().0, b"answer");
     plain.read_end();
     let line = secure.proxy.log_line("session ended: client left without a Close frame");
-    assert_eq!(field(&line, "ended_by"), Some("client"), "{line}");
+    assert_eq!(field(&line, "closed_by"), Some("client"), "{line}");
 
     let mut encrypted = secure.open();
     let mut server = target.accept();
@@ -108,7 +108,7 @@ fn a_close_is_answered_with_itself_after_the_targets_last_bytes() {
     assert_eq!(client.read_to_close(), (b"answer".to_vec(), Some((4321, "done".to_owned()))));
     client.read_end();
     let line = proxy.log_line("session ended: client closed with code 4321: done");
-    assert_eq!(field(&line, "ended_by"), Some("client"), "{line}");
+    assert_eq!(field(&line, "closed_by"), Some("client"), "{line}");
     assert_eq!((field(&line, "bytes_in"), field(&line, "bytes_out")), (Some("8"), Some("6")), "{line}");
     assert_eq!(field(&line, "target"), Some(target.address().to_string().as_str()), "{line}");
     let port = client.stream.local_addr().unwrap();
@@ -168,7 +168,7 @@ fn a_target_that_is_reset_is_told_to_the_client() {
     client.send_close(1011, "");
     client.read_end();
     let line = proxy.log_line("session ended: target connection reset");
-    assert_eq!(field(&line, "ended_by"), Some("target"), "{line}");
+    assert_eq!(field(&line, "closed_by"), Some("target"), "{line}");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn what_a_client_sent_before_its_reset_arrives() {
     client.reset();
     assert_eq!(read_to_end(server), b"sent in time");
     let line = proxy.log_line("session ended: client connection reset");
-    assert_eq!(field(&line, "ended_by"), Some("client"), "{line}");
+    assert_eq!(field(&line, "closed_by"), Some("client"), "{line}");
     assert_eq!(field(&line, "bytes_in"), Some("12"), "{line}");
 }
 

@@ -93,5 +93,5 @@ fn a_session_in_which_nothing_moves_is_ended() {
     client.send_close(1001, "");
     client.read_end();
     let line = proxy.log_line("session ended: idle for too long");
-    assert!(line.contains(" ended_by=proxy "), "{line}");
+    assert!(line.contains(" closed_by=proxy "), "{line}");
 }

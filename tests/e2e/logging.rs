@@ -45,7 +45,7 @@ fn a_session_is_one_line_when_it_opens_and_one_when_it_ends() {
     let id = opened.split_once("session=").unwrap().1.split(' ').next().unwrap();
     assert!(opened.contains(" INFO session opened ") && opened.contains(&format!("target={target}")), "{opened}");
     for part in
-        [" INFO session ended: client closed with code 1000: bye ", id, "ended_by=client", "bytes_in=5", "bytes_out=5"]
+        [" INFO session ended: client closed with code 1000: bye ", id, "closed_by=client", "bytes_in=5", "bytes_out=5"]
     {
         assert!(ended.contains(part), "{part} in {ended}");
     }

@@ -26,6 +26,7 @@ mod endings;
 mod floods;
 mod handshakes;
 mod inetd;
+mod journal;
 mod large;
 mod last_bytes;
 mod lifetime;

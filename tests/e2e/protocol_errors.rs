@@ -45,7 +45,7 @@ fn each_fault_gets_one_close_with_its_code_and_then_the_end() {
         drop(client);
         let line = proxy.nth_log_line("session ended: ", number);
         assert!(line.contains(&format!("session ended: client broke the protocol: {reason}")), "{line}");
-        assert!(line.contains(" ended_by=proxy "), "{line}");
+        assert!(line.contains(" closed_by=proxy "), "{line}");
     }
 }
 

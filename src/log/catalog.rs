@@ -1,0 +1,300 @@
+//! What there is to say about each kind of record: what happened, why, how to check, what to do.
+//!
+//! [`catalog`] makes the file `systemd/websockify.catalog` of it, which `journalctl -x` reads. `@FIELD@` stands for the
+//! value of that field; only those that each record of the kind has are named, for a missing one would leave a hole.
+//! Lines are broken by hand, as they are shown.
+
+use std::fmt::Write as _;
+
+use super::kind::Kind;
+
+/// The message catalog, in the form of systemd's.
+pub fn catalog() -> String {
+    let mut file = "# What journalctl -x says about the records of websockify(1).\n\
+                    # Made from src/log/catalog.rs; a test compares the two.\n"
+        .to_owned();
+    for kind in Kind::ALL {
+        let (subject, text) = entry(*kind);
+        let id = kind.id();
+        // Writing to a String cannot fail.
+        let _ = write!(
+            file,
+            "\n-- {id:032x}\nSubject: {subject}\nDefined-By: websockify\nDocumentation: man:websockify(1)\n\n{text}\n"
+        );
+    }
+    file
+}
+
+/// The subject, and the text.
+fn entry(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::SessionOpened => (
+            "A WebSocket session has begun",
+            "\
+The client at @WEBSOCKIFY_CLIENT@ is connected with
+@WEBSOCKIFY_TARGET@ by the route @WEBSOCKIFY_ROUTE@.
+
+All that is known about this session:
+    journalctl WEBSOCKIFY_SESSION=@WEBSOCKIFY_SESSION@",
+        ),
+        Kind::SessionEnded => (
+            "A WebSocket session has ended, closed by the @WEBSOCKIFY_CLOSED_BY@",
+            "\
+The session between @WEBSOCKIFY_CLIENT@ and
+@WEBSOCKIFY_TARGET@ is over. It moved @WEBSOCKIFY_BYTES_IN@ bytes
+to the target and @WEBSOCKIFY_BYTES_OUT@ bytes to the client.
+
+The code of its end is @WEBSOCKIFY_CLOSE_CODE@:
+    1000  all was done
+    1001  the proxy stopped, or the client was idle or silent for too long
+    1002, 1003, 1007  the client did not keep to the protocol
+    1005  the client closed without saying why
+    1006  the client's connection ended without a word
+    1011  the target's connection broke
+Others are the client's own.
+
+Many sessions that end with 1006 after the same time without data point to
+a firewall or a reverse proxy between here and the client that forgets
+quiet connections: set `heartbeat` below that time (--heartbeat).
+Sessions that the target closes at once are explained in its own log.",
+        ),
+        Kind::RequestRefused => (
+            "A request for a WebSocket session was refused",
+            "\
+The client at @WEBSOCKIFY_CLIENT@ asked for a session with a request
+that is not a right WebSocket handshake, and got an HTTP error.
+
+A browser's library does not do this. A reverse proxy in between may have
+removed headers: it must pass on Upgrade, Connection and Sec-WebSocket-*.
+Very old clients speak a version of the protocol that is not in use any
+more. Scanners do this as well; then there is nothing to do.",
+        ),
+        Kind::TargetUnreachable => (
+            "The target @WEBSOCKIFY_TARGET@ cannot be reached",
+            "\
+A client at @WEBSOCKIFY_CLIENT@ wanted a session on the route
+@WEBSOCKIFY_ROUTE@, and no connection to the target came about.
+The record itself says why.
+
+\"Connection refused\": nobody listens there; start the service, or correct
+the port. No answer in time, \"No route to host\" or \"Network is
+unreachable\": a firewall or a wrong address. \"Permission denied\" or \"No
+such file or directory\" for a Unix socket: its path, its mode, or the
+directories above it. \"Operation not permitted\": the unit's own
+IPAddressDeny= forbids this target.
+
+Check from this machine whether the target answers:
+    socat -u OPEN:/dev/null TCP:@WEBSOCKIFY_TARGET@ && echo it does
+The target is the key `target` of the route's file.",
+        ),
+        Kind::AddressFull => (
+            "One client address has too many connections",
+            "\
+@WEBSOCKIFY_CLIENT@ has as many connections on the route
+@WEBSOCKIFY_ROUTE@ as one address may have. It was told so; the others
+are not affected.
+
+Behind a reverse proxy all clients have the proxy's address. Otherwise
+somebody opens too many. To raise the bound, set
+`limits.connections-per-address` in the route's file, or remove it.",
+        ),
+        Kind::ConnectionUnserved => (
+            "A connection was accepted and could not be served",
+            "\
+The kernel did not let the proxy wait for what the client at
+@WEBSOCKIFY_CLIENT@ sends, and the connection was closed:
+    @WEBSOCKIFY_ERROR@
+
+Memory or watched descriptors have run out (`free`, and
+/proc/sys/fs/epoll/max_user_watches). Raise them, or lower
+`limits.connections` in the route's file.",
+        ),
+        Kind::Listening => (
+            "The route @WEBSOCKIFY_ROUTE@ is in service",
+            "\
+Clients can connect, and are connected with @WEBSOCKIFY_TARGET@.",
+        ),
+        Kind::ListeningOver => (
+            "An address is out of service",
+            "\
+The new configuration no longer names this address: @MESSAGE@.
+Sessions that came by it go on.",
+        ),
+        Kind::RouteFull => (
+            "The route @WEBSOCKIFY_ROUTE@ is full: clients wait",
+            "\
+There are @WEBSOCKIFY_CONNECTIONS@ connections, as many as the route
+may have. New clients wait, unanswered, until one ends.
+
+See who is there:
+    journalctl WEBSOCKIFY_ROUTE=@WEBSOCKIFY_ROUTE@
+If they are all wanted, raise `limits.connections` in the route's file. If
+they are dead, set `heartbeat` or `limits.idle-timeout`, which end them.
+One client that takes all places is bounded by
+`limits.connections-per-address`.",
+        ),
+        Kind::RouteHasRoom => (
+            "The route @WEBSOCKIFY_ROUTE@ has room again",
+            "\
+A connection has ended, and the clients that waited are served.",
+        ),
+        Kind::AcceptShortage => (
+            "No more connections can be accepted: clients wait",
+            "\
+The kernel gives the proxy no more sockets:
+    @WEBSOCKIFY_ERROR@
+It tries again up to once a second. Running sessions are not affected.
+
+\"Too many open files\": a session needs two descriptors. Raise the bound:
+    systemctl edit websockify@@WEBSOCKIFY_ROUTE@.service
+    [Service]
+    LimitNOFILE=65536
+or lower `limits.connections` in the route's file. \"Too many open files in
+system\" is the bound of the whole machine, fs.file-max. \"No buffer space\"
+and \"Cannot allocate memory\" mean what they say.",
+        ),
+        Kind::AcceptResumed => (
+            "Connections are accepted again",
+            "\
+The kernel gives sockets again, and the clients that waited are served.",
+        ),
+        Kind::ReloadDone => (
+            "The configuration has been read again",
+            "\
+New connections use it. Running sessions keep what they began with.",
+        ),
+        Kind::OutOfOrder => (
+            "A client came while its route is out of order",
+            "\
+The client @WEBSOCKIFY_CLIENT@ asked for a session of the route
+@WEBSOCKIFY_ROUTE@, whose configuration is broken. It was told to come back
+later: a browser by Close 1013, others by the HTTP status 503.
+
+What is wrong is in the route's own records and in its status:
+    systemctl status websockify@@WEBSOCKIFY_ROUTE@",
+        ),
+        Kind::RouteOutOfOrder => (
+            "A route is out of order",
+            "\
+The configuration of the route @WEBSOCKIFY_ROUTE@ is broken; the records
+before this one say where. The program runs all the same, for one that ended
+would be started again by its socket until systemd gives the socket up.
+Clients are told to come back later.
+
+Correct the mistakes, see that `websockify check` finds no more, and reload:
+    systemctl reload websockify@@WEBSOCKIFY_ROUTE@",
+        ),
+        Kind::ListenDiffers => (
+            "A route wants to listen elsewhere than its socket unit",
+            "\
+    @MESSAGE@
+
+The file was changed, and systemd has not made its sockets anew since. The
+sockets that were passed are served. To get those of the file:
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@.socket",
+        ),
+        Kind::ConfigurationMistake => (
+            "There is a mistake in the configuration",
+            "\
+    @MESSAGE@
+
+Correct it, and check before the next reload:
+    websockify check",
+        ),
+        Kind::ReloadFailed => (
+            "The configuration was NOT read again",
+            "\
+There is a mistake in it; the records before this one name each. The old
+configuration stays in force, whole, and sessions are not affected.
+
+Correct the mistakes, see that `websockify check` finds no more, and
+reload again.",
+        ),
+        Kind::LifetimeOver => (
+            "The proxy ends by itself",
+            "\
+It was started with an option that says when: @MESSAGE@.",
+        ),
+        Kind::Stopping => (
+            "The proxy stops, and its sessions are told",
+            "\
+@WEBSOCKIFY_CONNECTIONS@ connections get Close 1001, \"going away\", and
+have time to end, up to `limits.drain-timeout` of the route's file.
+A client that is worth its name connects again after a restart.",
+        ),
+        Kind::SessionsCut => (
+            "Sessions were cut off",
+            "\
+@WEBSOCKIFY_CONNECTIONS@ connections had not ended when the time for it
+was over, or when the proxy was told to stop a second time. Data that was
+on its way to their clients or targets is lost.
+
+If clients need longer to end, raise `limits.drain-timeout` in the route's
+file, and TimeoutStopSec= of the unit above it.",
+        ),
+        Kind::Stopped => (
+            "The proxy has stopped",
+            "\
+This is its last record.",
+        ),
+        Kind::CertificateRenewed => (
+            "A new certificate is in service",
+            "\
+@WEBSOCKIFY_CERTIFICATE@
+has changed. New connections get the new one; there is nothing to do.",
+        ),
+        Kind::CertificateUnusable => (
+            "A new certificate cannot be used: the old one stays in service",
+            "\
+@WEBSOCKIFY_CERTIFICATE@
+or its key has changed, and they do not work:
+    @WEBSOCKIFY_ERROR@
+
+Clients get the old certificate until its time is over. The usual causes:
+the key is of another certificate, only one of the two files was replaced,
+or the proxy's user may not read them. Compare the two; the lines must be
+the same:
+    openssl x509 -noout -pubkey -in CERTIFICATE
+    openssl pkey -pubout -in KEY
+Once the files are right, they are used without a reload.",
+        ),
+        Kind::DescriptorsScarce => (
+            "There may not be enough descriptors for all connections",
+            "\
+The routes may have as many connections as need @WEBSOCKIFY_NEEDED@
+descriptors, and the proxy may open @WEBSOCKIFY_LIMIT@. When they are
+used up, clients wait.
+
+Raise LimitNOFILE= of the unit (`ulimit -n` in a shell), or lower
+`limits.connections` in the route's file.",
+        ),
+        Kind::StartFailed => (
+            "The proxy cannot start",
+            "\
+    @MESSAGE@
+
+\"Address already in use\": another program listens there, which
+`ss -tlnp` names. A mistake in a route's file: its place is named;
+`websockify check` shows them all. A file that cannot be read: the proxy's
+user is not the one that may.",
+        ),
+        Kind::LogFileFailing => (
+            "The log file takes no more records",
+            "\
+    @MESSAGE@
+
+Records go on to all other places. Usually the disk is full: `df`.",
+        ),
+        Kind::RecordsDropped => (
+            "@WEBSOCKIFY_DROPPED@ records are missing here",
+            "\
+The log did not take them in time. The proxy does not wait for its log, so
+that no session stands still: what is not taken is counted and dropped.
+
+journald was stopped, was restarted, or had too much to do:
+    systemctl status systemd-journald
+    journalctl -u systemd-journald",
+        ),
+    }
+}

@@ -1,0 +1,133 @@
+//! The kinds of record that matter to whoever runs the program: those that an alarm, a filter or a manual wants to name.
+//!
+//! A record says its kind in a field: `info!(kind = Kind::Stopped.id(), "stopped")`. People are not shown it; the journal
+//! gets it as the record's `MESSAGE_ID`, by which `journalctl -x` finds what [`catalog()`](super::catalog()) says about it. An id stays
+//! the same for ever: others filter by it. Each warning and each error has a kind; debug records need none.
+
+/// Makes the enum and the list of all that it has, so that none can be forgotten.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $id:literal,)+) => {
+        /// A kind of record, by the 128 bits that name it in the journal.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u128)]
+        pub enum Kind {
+            $($(#[$doc])* $kind = $id,)+
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind,)+];
+        }
+    };
+}
+
+kinds! {
+    /// A client got its 101, and its bytes flow.
+    SessionOpened = 0x74c84a43_8f19_4c2e_a709_319fa2d6c5ff,
+    /// The last word about a session.
+    SessionEnded = 0x3e39ec05_8797_4e1e_a82d_0417b911468c,
+    /// A request for a session that is not one.
+    RequestRefused = 0x78b1ea46_2555_47ac_96aa_e538cba3ef81,
+    /// A right request, and a target that cannot be reached.
+    TargetUnreachable = 0xb26b063a_8829_4194_a617_bf95a758ac90,
+    /// An address has as many connections as one may have.
+    AddressFull = 0x20656979_6da4_4631_ab79_1da001858d1a,
+    /// A client of a route that is out of order.
+    OutOfOrder = 0x69de5304_6c3f_4c53_b499_7fec98e1ada3,
+    /// A route whose file is broken, and whose sockets say so.
+    RouteOutOfOrder = 0x4204d8a5_8ea6_4996_9a82_890449b3a2e1,
+    /// systemd passed other sockets than the route's file wants.
+    ListenDiffers = 0x68cafd15_3187_445a_8b0f_a65e94c8b03d,
+    /// The kernel would not let a worker wait for a connection.
+    ConnectionUnserved = 0x41b587f9_7f1c_44c2_9571_5b66af753110,
+    /// Clients can connect.
+    Listening = 0x91d22d20_2e9d_417e_bb03_6e1501b7fac0,
+    /// A reload took an address out of service.
+    ListeningOver = 0x586cdcd4_3215_4699_beba_a03db7f05649,
+    /// A route has as many connections as it may have.
+    RouteFull = 0xe816259d_194d_4c05_a8d1_802ab2434906,
+    /// And has room again.
+    RouteHasRoom = 0xe150202a_29f6_45e3_99fd_e310f5963f93,
+    /// The kernel gives no more sockets.
+    AcceptShortage = 0x98a8620a_4bb0_4ecd_ac20_1037a54fde10,
+    /// And gives them again.
+    AcceptResumed = 0xee533842_c7d9_415f_abe1_e20056c1db2e,
+    /// A reload took the new configuration into service.
+    ReloadDone = 0x74e2d42a_7a7c_47be_9d55_be94c50e4fcb,
+    /// A reload found a mistake, this one.
+    ConfigurationMistake = 0xaa4c921f_c19b_4813_a327_428577621ce6,
+    /// A reload changed nothing, for what the records before it say.
+    ReloadFailed = 0xeadd3aec_299a_49c8_b123_b6db76f2bbce,
+    /// The program ends by itself, as it was told to at its start.
+    LifetimeOver = 0xe5faad9a_fca5_487d_bac0_d410665eb294,
+    /// The program was told to stop.
+    Stopping = 0x892a9d38_6676_41bc_aa41_8d07d17d3897,
+    /// Sessions that did not end while the program stops.
+    SessionsCut = 0x3fd59e16_a932_4bd2_bfdc_d1d770210c3e,
+    /// The last record.
+    Stopped = 0xc7c16a03_9e02_4116_9376_f72b5bb043a3,
+    /// A changed certificate is in service.
+    CertificateRenewed = 0x0b85f2df_11e0_468e_8995_c239e82d40b5,
+    /// A changed certificate cannot be used.
+    CertificateUnusable = 0xb6a5f7d5_e399_46cd_a1aa_ab095f79d444,
+    /// The program may open fewer descriptors than it may need.
+    DescriptorsScarce = 0xae19971c_babb_46c6_9e4f_f9efc21eddf3,
+    /// What stood in the way of a start.
+    StartFailed = 0xd0262ae2_f8cd_47a4_a084_570a90d02851,
+    /// The log file takes no more records.
+    LogFileFailing = 0x4e58a581_a8a6_41c9_a935_b16594e4b43b,
+    /// Records are missing before this one.
+    RecordsDropped = 0xcb2a91ee_822d_4353_b700_cc16e697fbae,
+}
+
+impl Kind {
+    /// What stands in a record's `kind` field.
+    pub const fn id(self) -> u128 {
+        self as u128
+    }
+
+    /// The kind of that id.
+    pub(super) fn of(id: u128) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.id() == id)
+    }
+
+    /// Whether it tells of the program's own life, which is seldom and means something: syslog calls that a notice.
+    pub(super) fn is_notice(self) -> bool {
+        matches!(
+            self,
+            Self::Listening
+                | Self::ListeningOver
+                | Self::ReloadDone
+                | Self::LifetimeOver
+                | Self::Stopping
+                | Self::Stopped
+                | Self::CertificateRenewed
+                | Self::AcceptResumed
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_random_and_no_two_are_the_same() {
+        let ids: HashSet<u128> = Kind::ALL.iter().map(|kind| kind.id()).collect();
+        assert_eq!(ids.len(), Kind::ALL.len());
+        for id in ids {
+            // What RFC 9562 says of a random one, and `systemd-id128 new` makes.
+            assert_eq!((id >> 76 & 0xF, id >> 62 & 0x3), (4, 2), "{id:032x}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_found_by_its_id() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of(kind.id()), Some(*kind));
+        }
+        assert_eq!(Kind::of(0), None);
+    }
+}
