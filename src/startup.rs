@@ -21,7 +21,7 @@ use crate::demo;
 use crate::http::{Builtin, Web};
 use crate::limits::Limits;
 use crate::log::{self, Kind, LogError};
-use crate::server::listener::ListenAddress;
+use crate::server::listener::{ListenAddress, ListenError, Listener};
 use crate::server::{Lifetime, Reload, Server, ServerError};
 use crate::systemd::activation::{self, ActivationError, Claim, Passed};
 use crate::target::Target;
@@ -48,8 +48,8 @@ pub enum StartupError {
     #[error(transparent)]
     Server(#[from] ServerError),
     /// Standard input under `--inetd`.
-    #[error("cannot take standard input over")]
-    StandardInput(#[source] io::Error),
+    #[error("cannot take standard input over: --inetd needs a stream socket from inetd or from StandardInput=socket")]
+    StandardInput(#[source] ListenError),
 }
 
 impl StartupError {
@@ -99,7 +99,8 @@ fn run_classic(classic: Classic) -> Result<(), StartupError> {
     raise_descriptor_limit([&route]);
     let mut server = Server::new(lifetime, traffic);
     if inetd {
-        let input = io::stdin().as_fd().try_clone_to_owned().map_err(StartupError::StandardInput)?;
+        let input = io::stdin().as_fd().try_clone_to_owned().map_err(ListenError::Inherited);
+        let input = input.and_then(Listener::inherit).map_err(StartupError::StandardInput)?;
         server.inherit(&route, input)?;
     } else {
         server.bind(&route)?;

@@ -16,7 +16,6 @@ pub mod worker;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +28,7 @@ use tracing::{error, info, warn};
 use self::admission::Admission;
 use self::census::Census;
 use self::health::{Status, Watchdog};
-use self::listener::{ListenAddress, ListenError, Listener};
+use self::listener::{Inherited, ListenAddress, ListenError, Listener};
 use self::reload::Routes;
 use self::site::{Site, SiteError};
 use self::stop::{Stop, Stopper};
@@ -144,12 +143,12 @@ impl Server {
         listeners.filter_map(|(_, listener)| listener.tcp_address())
     }
 
-    /// Serves `route` on standard input: one client, or a listening socket.
-    pub fn inherit(&mut self, route: &Route, socket: OwnedFd) -> Result<(), ServerError> {
+    /// Serves `route` on what was on standard input: one client, or a listening socket.
+    pub fn inherit(&mut self, route: &Route, inherited: Inherited) -> Result<(), ServerError> {
         let site = Arc::new(Site::open(route, self.traffic)?);
-        match Listener::inherit(socket)? {
-            listener::Inherited::Connected(accepted, peer) => self.connected = Some((accepted, peer, site)),
-            listener::Inherited::Listening(listener) => {
+        match inherited {
+            Inherited::Connected(accepted, peer) => self.connected = Some((accepted, peer, site)),
+            Inherited::Listening(listener) => {
                 let address = ListenAddress::Tcp { host: None, port: 0 }; // whatever it is: it is never bound again
                 self.bound.push(Bound { site, listeners: vec![(address, listener)] });
             }

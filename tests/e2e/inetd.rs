@@ -115,8 +115,8 @@ fn standard_input_that_is_no_stream_socket_is_told() {
         assert_eq!(ended.code, 71);
         assert!(
             ended.stderr.ends_with(
-                "websockify: error: standard input is not a stream socket: \
-                 --inetd needs one from inetd or from StandardInput=socket\n"
+                "websockify: error: cannot take standard input over: --inetd needs a stream socket from inetd or from \
+                 StandardInput=socket: it is not a stream socket\n"
             ),
             "{}",
             ended.stderr

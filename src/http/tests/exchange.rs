@@ -1,6 +1,3 @@
-use std::io::Write;
-use std::sync::Mutex;
-
 use tokio::time::{Instant, timeout};
 
 use super::super::Reason;
@@ -252,37 +249,4 @@ async fn a_client_that_sends_too_much_still_reads_its_answer() {
     let (ended, output) = timeout(Duration::from_secs(20), async { tokio::join!(serve, ask) }).await.unwrap();
     assert_eq!(answers(&output, true)[0].status, 431);
     assert!(matches!(ended.unwrap_err().reason, Reason::BadRequest(_)));
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn the_log_names_the_path_and_never_the_query() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::level_filters::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let site = site(&[("page.html", "x"), ("dir/x", "x")]);
-    let files = open_with(&site, |directory| directory.listing = true);
-    for path in ["/page.html", "/none", "/dir", "/dir/"] {
-        get(&files, &format!("{path}?token=SECRET")).await;
-    }
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(text.contains("/page.html"), "nothing was logged: {text}");
-    assert!(!text.contains("SECRET") && !text.contains("token"), "{text}");
 }

@@ -171,12 +171,12 @@ impl Proxy {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Memory that the process alone has written, in bytes. Clean pages are the binary's, and become private or shared as
-    /// other processes of it come and go.
+    /// Memory that the process has written to and nobody else has, in bytes. Pages of files are left out, clean or dirty:
+    /// a binary that was linked a moment ago is still to be written to the disk, and its pages count as dirty till then.
     pub fn private_memory(&self) -> u64 {
         let smaps = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap();
-        let private = smaps.lines().filter(|line| line.starts_with("Private_Dirty:"));
-        private.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024).sum()
+        let anonymous = smaps.lines().filter(|line| line.starts_with("Anonymous:"));
+        anonymous.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024).sum()
     }
 
     /// Processor time it has used.
