@@ -4,6 +4,8 @@
 //! that early frames cannot be forgotten. Before the 101 there is one deadline; after it there is one way to end, a value,
 //! which is logged once.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use tokio::io::{AsyncWriteExt as _, Result as IoResult};
@@ -25,6 +27,10 @@ use crate::tls::{AcceptError, Stream};
 use crate::websocket::close::{Close, CloseCode};
 use crate::websocket::encoder;
 use crate::websocket::handshake::{HandshakeError, Upgrade, VERSIONS};
+
+/// A client that was accepted no longer ago than this is heard although the daemon stops: its request is on its way, or here
+/// already, and a reset would be all that it gets. Its session then ends as the others do, with a Close.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A session that has got its 101.
 struct Session {
@@ -52,9 +58,11 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
     let (place, admitted) =
         address_permit.transpose().map_or_else(|refusal| (None, Err(refusal)), |place| (place, Ok(())));
     // Boxed: a session should not carry the room that its handshake took.
+    let mut opening = Box::pin(open(socket, peer, &site, admitted));
+    let patience = Instant::now() + STOP_PATIENCE;
     let opened = tokio::select! {
-        opened = Box::pin(open(socket, peer, &site, admitted)) => opened,
-        _ = stop.clone().draining() => None,
+        opened = &mut opening => opened,
+        _ = stop.clone().draining() => timeout_at(patience, opening).await.unwrap_or_default(),
     };
     if let Some(session) = opened {
         counted.session_begun();

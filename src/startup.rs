@@ -24,6 +24,7 @@ use crate::log::{self, Kind, LogError};
 use crate::server::listener::{ListenAddress, ListenError, Listener};
 use crate::server::{Lifetime, Reload, Server, ServerError};
 use crate::systemd::activation::{self, ActivationError, Claim, Passed};
+use crate::systemd::notify;
 use crate::target::Target;
 
 /// What stood in the way of a start.
@@ -80,6 +81,7 @@ pub fn run(command: Command, directory: &Path) -> Exit {
             // The errors of a configuration are whole lines, each with its place.
             let prefix = if matches!(error, StartupError::Config(_)) { "" } else { "websockify: error: " };
             let text = chain(&error);
+            notify::status(text.lines().next().unwrap_or_default());
             if log::is_in_journal() {
                 text.lines().for_each(|line| error!(kind = Kind::StartFailed.id(), "{line}"));
             } else {

@@ -2,10 +2,13 @@
 
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
 use nix::sys::signal::Signal;
 
 use crate::support::client::Client;
+use crate::support::eventually;
 use crate::support::manager::Manager;
 use crate::support::target::{Target, echo};
 
@@ -133,6 +136,61 @@ fn an_activation_that_is_broken_does_not_fall_back_to_binding() {
         assert_eq!(proxy.exit_code(), 78, "{reason}");
         assert!(!proxy.log_lines().iter().any(|line| line.contains("listening on")), "{reason}");
     }
+}
+
+/// The socket is systemd's, so that whoever comes while there is no daemon waits for the next; whoever came to the old one
+/// a moment before its end is still answered.
+#[test]
+fn restarts_under_a_stream_of_new_connections_refuse_nobody() {
+    let mut manager = Manager::new();
+    manager.set("NOTIFY_SOCKET", "/nonexistent"); // nobody would read it, and a full one makes the daemon wait
+    let address = manager.listen("websockify@vnc.socket");
+    manager.write("vnc", &format!("listen = \"{address}\"\ntarget = \"{}\"", echo()));
+    let done = AtomicBool::new(false);
+    let sessions = AtomicUsize::new(0);
+    let mut last = None; // it outlives the clients
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    Client::connect(address).upgrade();
+                    sessions.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let _finish = Finish(&done);
+        for _ in 0..5 {
+            let before = sessions.load(Ordering::Relaxed);
+            let mut proxy = manager.spawn(&["vnc"]);
+            eventually("sessions come", || (sessions.load(Ordering::Relaxed) > before + 50).then_some(()));
+            proxy.signal(Signal::SIGTERM);
+            assert_eq!(proxy.exit_code(), 0);
+        }
+        last = Some(manager.spawn(&["vnc"]));
+        let before = sessions.load(Ordering::Relaxed);
+        eventually("sessions still come", || (sessions.load(Ordering::Relaxed) > before + 50).then_some(()));
+        done.store(true, Ordering::Relaxed);
+    });
+    drop(last);
+}
+
+/// Ends the clients also when the test fails.
+struct Finish<'a>(&'a AtomicBool);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_start_that_fails_says_why_in_the_status() {
+    let mut manager = Manager::new();
+    manager.pass("vnc", UnixStream::pair().unwrap().0.into());
+    manager.write("vnc", "listen = \"127.0.0.1:0\"\ntarget = \"localhost:5900\"");
+    let _proxy = manager.spawn(&["vnc"]);
+    let told = manager.told();
+    assert!(told.starts_with("STATUS=the passed socket 'vnc' is a connection"), "{told}");
 }
 
 #[test]
