@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use tokio::io::{AsyncWriteExt as _, Result as IoResult};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::http::{Head, Incoming, farewell, next_upgrade, refuse};
@@ -32,6 +32,9 @@ use crate::websocket::handshake::{HandshakeError, Upgrade, VERSIONS};
 /// already, and a reset would be all that it gets. Its session then ends as the others do, with a Close.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
+/// A client whose address has too many connections has so long to ask, and to be told.
+const REFUSED_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A session that has got its 101.
 struct Session {
     id: SessionId,
@@ -51,17 +54,22 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
             return warn!(kind, client = %peer, route = site.name, %error, "a connection could not be registered");
         }
     };
-    let address_permit = peer
-        .ip()
-        .zip(site.limits.connections_per_address)
-        .map(|(address, bound)| admission.admit_address(address, bound).ok_or(Refusal::TooManyFromAddress));
-    let (place, admitted) =
-        address_permit.transpose().map_or_else(|refusal| (None, Err(refusal)), |place| (place, Ok(())));
+    let place = match peer.ip().zip(site.limits.connections_per_address) {
+        None => None,
+        Some((address, bound)) => match admission.admit_address(address, bound) {
+            Some(place) => Some(place),
+            // It has been told often enough.
+            None => return debug!(client = %peer, route = site.name, "connection closed: too many from its address"),
+        },
+    };
+    let refused = place.as_ref().is_some_and(|place| !place.is_served);
+    let admitted = if refused { Err(Refusal::TooManyFromAddress) } else { Ok(()) };
     // Boxed: a session should not carry the room that its handshake took.
     let mut opening = Box::pin(open(socket, peer, &site, admitted));
     let patience = Instant::now() + STOP_PATIENCE;
     let opened = tokio::select! {
         opened = &mut opening => opened,
+        () = sleep(REFUSED_PATIENCE), if refused => None,
         _ = stop.clone().draining() => timeout_at(patience, opening).await.unwrap_or_default(),
     };
     if let Some(session) = opened {

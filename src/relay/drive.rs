@@ -13,10 +13,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Sleep, sleep_until, timeout};
 
-use super::end::End;
+use super::end::{Cause, End};
 use super::traffic::Traffic;
 use super::tunnel::Tunnel;
 use crate::websocket::close::CloseCode;
@@ -28,6 +28,9 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Reads in each direction before other sessions of the thread get their turn.
 const TURNS: u32 = 16;
+
+/// How long a client of TLS may take for what was encrypted for it: a socket without TLS leaves that to the kernel.
+const LAST_FLUSH_TIME: Duration = Duration::from_secs(30);
 
 /// How long a target may take to end its stream after the session has ended otherwise.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
@@ -59,6 +62,10 @@ where
         relay.poll(cx)
     })
     .await;
+    // TLS may still hold the last frames of a client that takes them slowly.
+    if relay.client_unflushed && !matches!(end.cause, Cause::ClientLost | Cause::ClientSilent) {
+        let _ = timeout(LAST_FLUSH_TIME, relay.client.flush()).await;
+    }
     // The alert that ends TLS, if it can go at once; a socket without TLS just gets its FIN a moment earlier.
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut relay.client).poll_shutdown(cx).is_ready())).await;
     drop(relay.client);
@@ -95,10 +102,6 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         SCRATCH.with_borrow_mut(|scratch| {
             let now = now();
-            // Below, time is looked at only when nothing moves, and a side may never pause.
-            if self.tunnel.deadline().is_some_and(|deadline| deadline <= now) {
-                self.tunnel.tick(now);
-            }
             for _ in 0..TURNS {
                 if let Some(end) = self.tunnel.end() {
                     return Poll::Ready(end.clone()); // before anything more goes out: what was lost is counted
@@ -106,7 +109,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
                 // To the client first: what goes there includes the answers to what came from it.
                 let down = self.poll_down(cx, now, scratch).is_ready();
                 let up = self.poll_up(cx, now, scratch).is_ready();
-                if !down && !up && self.tunnel.end().is_none() && self.poll_timer(cx, now).is_pending() {
+                // After something was read: the sign of life may be there, and this thread may have come late to it. And also
+                // while something moves: a side may never pause.
+                if self.tunnel.deadline().is_some_and(|deadline| deadline <= now) {
+                    self.tunnel.tick(now);
+                } else if !down && !up && self.tunnel.end().is_none() && self.poll_timer(cx, now).is_pending() {
                     return Poll::Pending;
                 }
             }

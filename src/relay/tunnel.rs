@@ -258,6 +258,8 @@ impl Tunnel {
                     encoder::ping(&mut self.control);
                 }
             }
+            // The answer may lie unread behind bytes that the target does not take.
+            Some(Due::Silent) if !self.to_target.is_empty() => self.liveness.sign_of_life(now),
             Some(Due::Silent) => {
                 self.begin_ending(now, Cause::ClientSilent);
                 // Only a miracle would deliver anything more: hand over what there is, and go.
@@ -323,6 +325,9 @@ impl Tunnel {
     pub fn sent_to_target(&mut self, now: Instant, count: usize) {
         self.to_target.sent(count);
         self.liveness.payload(now);
+        if self.to_target.is_empty() {
+            self.liveness.sign_of_life(now); // the client is read again, and has its time to be heard
+        }
         if self.client.input != ClientInput::Open {
             self.extend_ending(now);
         }

@@ -4,7 +4,7 @@
 //! client is told so: it must not make the others wait.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +30,16 @@ pub struct Permit {
 pub struct AddressPermit {
     admission: Arc<Admission>,
     address: IpAddr,
+    /// Whether it is below the bound.
+    pub is_served: bool,
+}
+
+/// Whom an address belongs to: with IPv6 one client has a whole network of 64 bits.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
 }
 
 impl Admission {
@@ -52,15 +62,18 @@ impl Admission {
         self.freed.notified().await;
     }
 
-    /// A place for one more connection from `address`, if there is one below `bound`.
+    /// A place for one more connection from `address`: to be served below `bound`, and above it to be told so, by as many
+    /// again; beyond that there is none.
     pub fn admit_address(self: &Arc<Self>, address: IpAddr, bound: NonZeroUsize) -> Option<AddressPermit> {
+        let address = network_of(address);
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_address.entry(address).or_default();
-        if *count >= bound.get() {
+        let is_served = *count < bound.get();
+        if *count >= bound.get().saturating_mul(2) {
             return None;
         }
         *count += 1;
-        Some(AddressPermit { admission: Arc::clone(self), address })
+        Some(AddressPermit { admission: Arc::clone(self), address, is_served })
     }
 }
 
@@ -104,10 +117,22 @@ mod tests {
         let admission = Arc::new(Admission::default());
         let bound = NonZeroUsize::MIN;
         let [one, other] = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])];
-        let permit = admission.admit_address(one, bound).unwrap();
+        let served = admission.admit_address(one, bound).unwrap();
+        let refused = admission.admit_address(one, bound).unwrap();
+        assert!(served.is_served && !refused.is_served);
         assert!(admission.admit_address(one, bound).is_none());
-        assert!(admission.admit_address(other, bound).is_some());
-        drop(permit);
+        assert!(admission.admit_address(other, bound).unwrap().is_served);
+        drop((served, refused));
         assert!(admission.by_address.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let admission = Arc::new(Admission::default());
+        let [one, neighbour, other] =
+            ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"].map(|text| text.parse().unwrap());
+        let _permit = admission.admit_address(one, NonZeroUsize::MIN).unwrap();
+        assert!(!admission.admit_address(neighbour, NonZeroUsize::MIN).unwrap().is_served);
+        assert!(admission.admit_address(other, NonZeroUsize::MIN).unwrap().is_served);
     }
 }

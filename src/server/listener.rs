@@ -17,6 +17,7 @@ use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tracing::debug;
 
 use crate::socket::{Accepted, Peer};
 
@@ -110,6 +111,26 @@ pub enum Inherited {
 impl ListenAddress {
     /// The permissions of a Unix socket when nothing else is asked for: the owner's, as the original's.
     pub const UNIX_MODE: u32 = 0o600;
+
+    /// Whether both are the same socket, whatever permissions they ask for.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
+            _ => self == other,
+        }
+    }
+
+    /// Gives the file of a Unix socket the permissions that `wanted` has.
+    pub fn change_mode(&mut self, wanted: &Self) {
+        if let (Self::Unix { path, mode }, Self::Unix { mode: wanted, .. }) = (self, wanted)
+            && mode != wanted
+        {
+            match fs::set_permissions(&*path, fs::Permissions::from_mode(*wanted)) {
+                Ok(()) => *mode = *wanted,
+                Err(error) => debug!(%error, "the permissions of {} stay", path.display()),
+            }
+        }
+    }
 
     /// Whether a socket that is bound to the literal address `bound` is what this asks for. Names are not looked up: a
     /// socket at one of a name's addresses is not known to be the name's.

@@ -165,6 +165,7 @@ impl Server {
         let ended = LocalSet::new().block_on(&runtime, self.live(workers, &stopper, reload));
         stopper.abort();
         Threads::join(threads);
+        runtime.shutdown_background();
         ended.map_err(ServerError::Runtime)
     }
 

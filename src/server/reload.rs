@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::unix::AsyncFd;
 use tokio::task::{AbortHandle, spawn_local};
 use tracing::{error, info, warn};
 
@@ -60,7 +61,7 @@ impl Routes {
         for Bound { site, listeners } in bound {
             let serving = Serving { site, admission: Arc::default() };
             for (address, listener) in listeners {
-                let door = routes.open(address, listener, serving.clone())?;
+                let door = routes.open(address, listener.watch()?, serving.clone());
                 routes.doors.push(door);
             }
         }
@@ -138,18 +139,21 @@ impl Routes {
                 kept.append(&mut doors.clone());
                 let fresh =
                     if doors.is_empty() { Listener::bind(address, serving.site.limits.backlog)? } else { Vec::new() };
+                let fresh = fresh.into_iter().map(Listener::watch).collect::<io::Result<Vec<_>>>();
+                let fresh = fresh.map_err(ServerError::Runtime)?;
                 wanted.push((address, serving.clone(), std::mem::take(&mut doors), fresh));
             }
         }
         let mut old: Vec<Option<Door>> = self.doors.drain(..).map(Some).collect();
         for (address, serving, doors, fresh) in wanted {
-            for door in doors.into_iter().filter_map(|index| old[index].take()) {
+            for mut door in doors.into_iter().filter_map(|index| old[index].take()) {
+                door.address.change_mode(address);
                 // A full route's clients wait for a place under the old bound.
                 door.serving.replace(serving.clone()).admission.ask_again();
                 self.doors.push(door);
             }
             for listener in fresh {
-                let door = self.open(address.clone(), listener, serving.clone()).map_err(ServerError::Runtime)?;
+                let door = self.open(address.clone(), listener, serving.clone());
                 self.doors.push(door);
             }
         }
@@ -168,16 +172,15 @@ impl Routes {
 
     /// The doors at `address`: the route's own, or else another's, and not those that are taken.
     fn doors_of(&self, address: &ListenAddress, route: &str, taken: &[usize]) -> Vec<usize> {
-        let at_address = |index: &usize| self.doors[*index].address == *address && !taken.contains(index);
+        let at_address = |index: &usize| self.doors[*index].address.is_same_place(address) && !taken.contains(index);
         let all: Vec<usize> = (0..self.doors.len()).filter(at_address).collect();
         let own = all.iter().copied().filter(|index| self.doors[*index].serving.borrow().site.name == route);
         let own: Vec<usize> = own.collect();
         if own.is_empty() { all } else { own }
     }
 
-    fn open(&self, address: ListenAddress, listener: Listener, serving: Serving) -> io::Result<Door> {
-        let name = listener.to_string();
-        let listener = listener.watch()?;
+    fn open(&self, address: ListenAddress, listener: AsyncFd<Listener>, serving: Serving) -> Door {
+        let name = listener.get_ref().to_string();
         info!(
             kind = Kind::Listening.id(),
             route = serving.site.name,
@@ -187,6 +190,6 @@ impl Routes {
         let serving = Rc::new(RefCell::new(serving));
         let (workers, census) = (Rc::clone(&self.workers), Arc::clone(&self.census));
         let task = spawn_local(accept(listener, Rc::clone(&serving), workers, census)).abort_handle();
-        Ok(Door { address, serving, task })
+        Door { address, serving, task }
     }
 }

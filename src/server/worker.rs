@@ -119,6 +119,7 @@ impl Worker {
                     () = stop.clone().aborted() => {}
                 }
             });
+            runtime.shutdown_background(); // a name that is looked up, or a file on a dead share, must not hold the end up
         })?;
         Ok((Self { errands, connections }, thread))
     }

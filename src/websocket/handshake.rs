@@ -54,6 +54,9 @@ impl HandshakeError {
     }
 }
 
+/// How much of a wrong version goes into the answer and the log.
+const VERSION_BYTES_SHOWN: usize = 32;
+
 /// The versions for a client that asked for another, RFC 6455 section 4.4.
 pub const VERSIONS: HeaderValue = HeaderValue::from_static("13, 8, 7");
 
@@ -61,9 +64,12 @@ impl Upgrade {
     /// Reads the headers of a request that asks for `Upgrade: websocket`. `Connection` is not looked at: proxies mangle
     /// it, and the original did not.
     pub fn from_request(headers: &HeaderMap) -> Result<Self, HandshakeError> {
-        let version = headers.get("sec-websocket-version").ok_or(HandshakeError::VersionMissing)?;
-        if !matches!(version.as_bytes().trim_ascii(), b"7" | b"8" | b"13") {
-            return Err(HandshakeError::Version(String::from_utf8_lossy(version.as_bytes()).into_owned()));
+        let mut versions = headers.get_all("sec-websocket-version").iter();
+        let version = versions.next_back().ok_or(HandshakeError::VersionMissing)?;
+        // RFC 6455 section 11.3.5: it stands once.
+        if !matches!(version.as_bytes().trim_ascii(), b"7" | b"8" | b"13") || versions.next().is_some() {
+            let shown = &version.as_bytes()[..version.len().min(VERSION_BYTES_SHOWN)];
+            return Err(HandshakeError::Version(String::from_utf8_lossy(shown).into_owned()));
         }
         let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(HandshakeError::KeyMissing)?.as_bytes().trim_ascii();
         if LENIENT.decode(key).map_or(0, |key| key.len()) != 16 {

@@ -29,6 +29,42 @@ fn what_follows_a_broken_rule_is_thrown_away_also_while_the_target_is_stuck() {
     assert_eq!(tunnel.to_target(), b"kept");
 }
 
+// 7
+#[test]
+fn a_client_whose_answer_lies_behind_what_the_target_does_not_take_is_not_silent() {
+    let start = Instant::now();
+    let mut tunnel = Tunnel::new(start, Settings { heartbeat: Some(20 * SECOND), ..QUIET });
+    let mut input = client_frame(0x82, [1, 2, 3, 4], b"for a slow target");
+    let range = tunnel.handle_client(start, &mut input);
+    tunnel.keep_for_target(&input[range]);
+    let mut now = start;
+    while now < start + 300 * SECOND {
+        now += SECOND;
+        tunnel.tick(now);
+        let pings = tunnel.to_client().len();
+        tunnel.sent_to_client(now, pings);
+        assert!(
+            !tunnel.wants_client() && tunnel.end().is_none() && tunnel.deadline() > Some(now),
+            "after {:?}",
+            now - start
+        );
+    }
+    // Once the target has taken it all, the client has its time to be heard, and no more.
+    tunnel.sent_to_target(now, b"for a slow target".len());
+    let free = now;
+    while tunnel.end().is_none() {
+        now += SECOND;
+        tunnel.tick(now);
+        let waiting = tunnel.to_client().len();
+        tunnel.sent_to_client(now, waiting);
+        if tunnel.wants_target_shut() {
+            tunnel.target_shut();
+        }
+    }
+    assert_eq!(tunnel.end().map(|end| &end.cause), Some(&Cause::ClientSilent));
+    assert!((20 * SECOND..=41 * SECOND).contains(&(now - free)), "{:?}", now - free);
+}
+
 // 9
 #[test]
 fn an_ending_in_which_a_byte_moves_now_and_then_is_bounded_too() {
