@@ -7,17 +7,17 @@ RELEASE := target/release/websockify
 DESTDIR ?=
 PREFIX ?= /usr
 
-.PHONY: demo build lint test unit clients browser conformance bench bench-quick fuzz-build install clean
+.PHONY: demo build lint test unit clients browser conformance bench bench-quick install clean
 
 demo: build
 	$(RELEASE) demo
 
 build:
-	tests/setup rust
+	tests/setup build
 	$(CARGO) build --release --locked
 
 lint:
-	tests/setup rust
+	tests/setup build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	cd bench && $(CARGO) fmt --check && $(CARGO) clippy --locked --all-targets -- -D warnings
@@ -29,7 +29,7 @@ test: unit clients conformance browser bench-quick
 
 # Unit tests, properties, the fuzzers' corpora, and end to end with the real binary.
 unit:
-	tests/setup rust
+	tests/setup build rust
 	$(CARGO) test --locked
 
 clients: build
@@ -53,7 +53,8 @@ bench-quick: build
 	tests/setup bench
 	cd bench && $(CARGO) run --release --locked -- --websockify ../$(RELEASE) --quick
 
-install: build
+install:
+	@test -x $(RELEASE) || { echo "make install: $(RELEASE) is not there: run 'make build' first" >&2; exit 1; }
 	install -D -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/websockify
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/websockify/examples config/*.toml
 

@@ -30,7 +30,8 @@
 //! | [`demo`] | the target that `websockify demo` talks to |
 //! | [`log`] | one line a record, to people, a file and syslog; fields to the journal; and what each kind of record means |
 //!
-//! Dependencies point down this table, never up; a module's settings are its own type, into which [`config`] parses.
+//! Dependencies point down this table. Two kinds point up: [`config`] parses into settings types that their owners define, and
+//! `connection` is handed the [`server`]'s site, stop and job, which are what it serves.
 //!
 //! # What always holds
 //!

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::fstat;
 use tracing::{error, info, warn};
 
 use crate::cli::{self, Classic, Command, Exit, Serve};
@@ -94,7 +95,9 @@ pub fn run(command: Command, directory: &Path) -> Exit {
 
 fn run_classic(classic: Classic) -> Result<(), StartupError> {
     let Classic { route, lifetime, log, daemon, inetd, traffic, notes } = classic;
-    log::init(&log, daemon)?;
+    // inetd gives the client's socket as standard error too: what is logged there would be part of the answer.
+    let speaks_to_client = inetd && is_same_file(io::stdin().as_fd(), io::stderr().as_fd());
+    log::init(&log, daemon || speaks_to_client)?;
     for note in notes {
         info!("{note}");
     }
@@ -111,6 +114,11 @@ fn run_classic(classic: Classic) -> Result<(), StartupError> {
         nix::unistd::daemon(false, false).map_err(StartupError::Daemon)?;
     }
     Ok(server.run(None)?)
+}
+
+fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let identity = |file| fstat(file).map(|found| (found.st_dev, found.st_ino));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 fn run_serve(serve: Serve) -> Result<(), StartupError> {
@@ -210,7 +218,7 @@ fn start_demo_target() -> io::Result<SocketAddr> {
 fn raise_descriptor_limit<'a>(routes: impl IntoIterator<Item = &'a Route>) {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_err() {
-        return; // then the soft limit stays, and is complained about below or when it is met
+        return; // then the soft limit stays, and is complained about when it is met
     }
     let connections: usize = routes.into_iter().map(|route| route.limits.connections.get()).sum();
     let needed = 2 * connections as u64;

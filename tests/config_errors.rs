@@ -162,7 +162,7 @@ fn wrong_values() {
             "vnc.toml:11:11: 9223372036854775807 is out of range: 'limits.backlog' is from 1 to 1000000",
             "vnc.toml:12:16: 'soon' is not a duration: write a number and a unit, such as \"1h\"",
             "vnc.toml:13:17: '1000years' is out of range: 'limits.close-timeout' is from 1ms to 365days; without the \
-             key, it is 5s",
+             key, it is 30s",
             "vnc.toml:14:16: '64' is not a value of 'limits.request-size': write a size from 8KiB to 1MiB, such as \
              \"16KiB\"",
         ],

@@ -46,7 +46,7 @@ impl Reader<'_> {
             request_bytes_max: self.request_size(written.request_size).unwrap_or(default.request_bytes_max),
             idle_timeout: self.duration("limits.idle-timeout", written.idle_timeout, "\"1h\"", "there is no limit"),
             close_timeout: self
-                .duration("limits.close-timeout", written.close_timeout, "\"5s\"", "it is 5s")
+                .duration("limits.close-timeout", written.close_timeout, "\"30s\"", "it is 30s")
                 .unwrap_or(default.close_timeout),
             drain_timeout: self
                 .duration("limits.drain-timeout", written.drain_timeout, "\"10s\"", "it is 10s")

@@ -96,6 +96,22 @@ fn a_connected_unix_socket_is_one_session() {
     assert_eq!(proxy.exit_code(), 0);
 }
 
+/// inetd gives the socket as standard output and standard error too.
+#[test]
+fn the_log_does_not_go_into_the_clients_stream() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = Client::connect(listener.local_addr().unwrap());
+    let (accepted, _) = listener.accept().unwrap();
+    let mut command = inetd(accepted.try_clone().unwrap(), &echo().to_string());
+    command.stdout(OwnedFd::from(accepted.try_clone().unwrap())).stderr(OwnedFd::from(accepted));
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    client.upgrade(); // the answer is the first thing that comes
+    client.send_close(1000, "");
+    assert_eq!(client.read_close().0, 1000);
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn a_connected_client_that_says_nothing_and_leaves_ends_it_with_0() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

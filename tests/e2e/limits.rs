@@ -71,6 +71,19 @@ fn one_address_gets_no_more_connections_than_its_share() {
     assert_echoes(&mut next);
 }
 
+/// Silent connections of one address would otherwise take all places, for the handshake's time each.
+#[test]
+fn one_address_cannot_take_the_places_of_all() {
+    let proxy = serve(echo(), "[limits]\nconnections = 5\nconnections-per-address = 2");
+    let mut silent: Vec<Client> = (0..8).map(|_| Client::connect_from([127, 0, 0, 9], None, proxy.address())).collect();
+    let mut other = Client::connect(proxy.address());
+    other.upgrade();
+    assert_echoes(&mut other);
+    // The two of its share may be silent for the handshake's time, all others are gone before.
+    let gone = |client: &mut Client| matches!(client.stream.read(&mut [0]), Ok(0) | Err(_));
+    assert!(silent.iter_mut().skip(2).all(gone));
+}
+
 #[test]
 fn a_head_beyond_the_bound_is_too_large() {
     let ask = |proxy: &Proxy, length: usize| {
