@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+/// So many connections of one address may be on their way out at a time, however low its bound is.
+const REFUSED_MIN: usize = 8;
+
 /// The connections of one route.
 #[derive(Debug, Default)]
 pub struct Admission {
@@ -63,13 +66,13 @@ impl Admission {
     }
 
     /// A place for one more connection from `address`: to be served below `bound`, and above it to be told so, by as many
-    /// again; beyond that there is none.
+    /// again and a few; beyond that there is none.
     pub fn admit_address(self: &Arc<Self>, address: IpAddr, bound: NonZeroUsize) -> Option<AddressPermit> {
         let address = network_of(address);
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_address.entry(address).or_default();
         let is_served = *count < bound.get();
-        if *count >= bound.get().saturating_mul(2) {
+        if *count >= bound.get().saturating_add(bound.get().max(REFUSED_MIN)) {
             return None;
         }
         *count += 1;
@@ -118,8 +121,8 @@ mod tests {
         let bound = NonZeroUsize::MIN;
         let [one, other] = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])];
         let served = admission.admit_address(one, bound).unwrap();
-        let refused = admission.admit_address(one, bound).unwrap();
-        assert!(served.is_served && !refused.is_served);
+        let refused: Vec<_> = (0..REFUSED_MIN).map(|_| admission.admit_address(one, bound).unwrap()).collect();
+        assert!(served.is_served && refused.iter().all(|refused| !refused.is_served));
         assert!(admission.admit_address(one, bound).is_none());
         assert!(admission.admit_address(other, bound).unwrap().is_served);
         drop((served, refused));

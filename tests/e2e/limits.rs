@@ -74,8 +74,12 @@ fn one_address_gets_no_more_connections_than_its_share() {
 /// Silent connections of one address would otherwise take all places, for the handshake's time each.
 #[test]
 fn one_address_cannot_take_the_places_of_all() {
-    let proxy = serve(echo(), "[limits]\nconnections = 5\nconnections-per-address = 2");
-    let mut silent: Vec<Client> = (0..8).map(|_| Client::connect_from([127, 0, 0, 9], None, proxy.address())).collect();
+    let proxy = serve(
+        echo(),
+        "[limits]\nconnections = 5\nconnections-per-address = 2\nhandshake-timeout = \"5s\"\nconnect-timeout = \"1s\"",
+    );
+    let mut silent: Vec<Client> =
+        (0..16).map(|_| Client::connect_from([127, 0, 0, 9], None, proxy.address())).collect();
     let mut other = Client::connect(proxy.address());
     other.upgrade();
     assert_echoes(&mut other);
