@@ -39,9 +39,13 @@ pub(super) async fn accept(
     census: Arc<Census>,
 ) {
     let mut shortage = Shortage::default();
+    let mut crowd = Crowd::default();
     loop {
         let Ok(mut ready) = listener.readable().await else { return }; // the runtime is shutting down
-        let permit = admit(&serving).await;
+        if is_full(&serving) && ready.try_io(|listener| listener.get_ref().somebody_waits()).is_err() {
+            continue; // the last place was taken, and nobody wants another
+        }
+        let permit = crowd.admit(&serving).await;
         match ready.try_io(|listener| listener.get_ref().accept()) {
             Ok(Ok((accepted, peer))) => {
                 shortage.accepted(&serving.borrow().site.name);
@@ -60,34 +64,53 @@ pub(super) async fn accept(
                 shortage.wait(listener.get_ref(), &route, &error).await;
             }
             // The client was gone before it was accepted, or the like: accept(2) lists them, none concerns the next one.
-            Ok(Err(error)) => debug!(%error, "a connection could not be accepted"),
+            // Should one of them last, it does not keep this thread busy.
+            Ok(Err(error)) => {
+                debug!(%error, "a connection could not be accepted");
+                sleep(BACKOFF.0).await;
+            }
             Err(_would_block) => {}
         }
     }
 }
 
-/// A place for the connection that waits. While there is none, it stays in the kernel's backlog, and more behind it.
-async fn admit(serving: &RefCell<Serving>) -> Permit {
-    let mut waited = false;
-    loop {
-        let Serving { site, admission } = serving.borrow().clone();
-        if let Some(permit) = admission.try_admit(site.limits.connections) {
-            if waited {
-                debug!(kind = Kind::RouteHasRoom.id(), route = site.name, "there is room for connections again");
+fn is_full(serving: &RefCell<Serving>) -> bool {
+    let serving = serving.borrow();
+    serving.admission.is_full(serving.site.limits.connections)
+}
+
+/// A time in which a route has no place for all who come: logged once, for a place that becomes free is taken at once.
+#[derive(Default)]
+struct Crowd {
+    /// When somebody last had to wait.
+    last: Option<Instant>,
+}
+
+impl Crowd {
+    /// A place for the connection that waits. While there is none, it stays in the kernel's backlog, and more behind it.
+    async fn admit(&mut self, serving: &RefCell<Serving>) -> Permit {
+        let mut waited = false;
+        loop {
+            let Serving { site, admission } = serving.borrow().clone();
+            if let Some(permit) = admission.try_admit(site.limits.connections) {
+                if waited {
+                    self.last = Some(Instant::now());
+                    debug!(kind = Kind::RouteHasRoom.id(), route = site.name, "there is room for connections again");
+                }
+                return permit;
             }
-            return permit;
-        }
-        if !waited {
+            if !waited && self.last.is_none_or(|last| last.elapsed() > CALM) {
+                let connections = site.limits.connections;
+                warn!(
+                    kind = Kind::RouteFull.id(),
+                    route = site.name,
+                    connections,
+                    "the route is full: clients wait; limits.connections raises the bound"
+                );
+            }
             waited = true;
-            let connections = site.limits.connections;
-            warn!(
-                kind = Kind::RouteFull.id(),
-                route = site.name,
-                connections,
-                "the route is full: clients wait; limits.connections raises the bound"
-            );
+            admission.freed().await;
         }
-        admission.freed().await;
     }
 }
 

@@ -46,9 +46,14 @@ fn network_of(address: IpAddr) -> IpAddr {
 }
 
 impl Admission {
+    /// Whether there is no place below `bound`.
+    pub fn is_full(&self, bound: NonZeroUsize) -> bool {
+        self.connections.load(Ordering::Acquire) >= bound.get()
+    }
+
     /// A place, if there is one below `bound`. Only one task may ask, the route's accepting one.
     pub fn try_admit(self: &Arc<Self>, bound: NonZeroUsize) -> Option<Permit> {
-        if self.connections.load(Ordering::Acquire) >= bound.get() {
+        if self.is_full(bound) {
             return None;
         }
         self.connections.fetch_add(1, Ordering::AcqRel);

@@ -13,6 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::Interest;
@@ -211,6 +212,15 @@ impl Listener {
                 stream.set_nonblocking(true)?;
                 Ok((Accepted::Unix(stream), Peer::Unix))
             }
+        }
+    }
+
+    /// Whether a client waits to be accepted; [`ErrorKind::WouldBlock`] when none does.
+    pub fn somebody_waits(&self) -> io::Result<()> {
+        let mut wanted = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut wanted, PollTimeout::ZERO)? {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            _ => Ok(()),
         }
     }
 

@@ -27,6 +27,8 @@ fn assert_echoes(client: &mut Client) {
 fn exactly_as_many_connections_as_allowed_are_served_and_the_next_waits_its_turn() {
     let proxy = serve(echo(), "[limits]\nconnections = 3");
     let mut served: Vec<Client> = (0..3).map(|_| Client::open(proxy.address())).collect();
+    served.iter_mut().for_each(assert_echoes);
+    assert_eq!(count(&proxy, "the route is full"), 0, "nobody waits yet");
     let mut waiting = Client::connect(proxy.address());
     waiting.send(upgrade_request("/", &[]).as_bytes());
     let mut behind = Client::connect(proxy.address());
