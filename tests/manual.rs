@@ -47,12 +47,7 @@ fn options(command: clap::Command) -> String {
     let mut text = Vec::new();
     Man::new(command).render_options_section(&mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
-    text.lines()
-        .filter(|line| !line.starts_with(".SH ") && !line.starts_with(".ie ") && !line.starts_with(".el "))
-        .fold(String::new(), |mut text, line| {
-            writeln!(text, "{line}").unwrap();
-            text
-        })
+    body(&text)
 }
 
 fn verbs(definition: &clap::Command) -> String {
@@ -72,7 +67,14 @@ fn prose_lines(prose: &str) -> String {
     let ending = if prose.ends_with('.') || prose.contains(": websockify") { "" } else { "." };
     let mut roff = Roff::new();
     roff.text([Inline::from(format!("{prose}{ending}"))]);
-    roff.render()
+    body(&roff.render())
+}
+
+/// Roff without headings, and without the definition of an apostrophe, for which roff has a name.
+fn body(roff: &str) -> String {
+    let left_out = |line: &&str| [".SH ", ".ie ", ".el "].iter().any(|request| line.starts_with(request));
+    let lines: Vec<&str> = roff.lines().filter(|line| !left_out(line)).collect();
+    lines.join("\n").replace("\\*(Aq", "\\(aq") + "\n"
 }
 
 /// Each kind of record, with its id.
