@@ -82,9 +82,7 @@ fn records() -> String {
     let mut text = String::new();
     for entry in catalog().split("\n-- ").skip(1) {
         let subject = entry.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap();
-        // What stands between @ is a field's name, which a reader can do without.
-        let subject: String = subject.split('@').filter(|piece| !piece.starts_with("WEBSOCKIFY_")).collect();
-        let subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
+        let subject = subject.replace("@WEBSOCKIFY_", "").replace('@', ""); // a field by its name
         writeln!(text, ".TP\n.B {}\n{subject}", &entry[..32]).unwrap();
     }
     text

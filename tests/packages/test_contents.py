@@ -39,9 +39,8 @@ def test_the_deb_for_a_newer_systemd_has_the_drop_in_as_well(deb: Path, deb253: 
 
 def test_the_rpm_holds_the_same_as_the_deb(deb253: Path, rpm: Path, tmp_path: Path) -> None:
     deb_files, rpm_files = files(contents_of_deb(deb253)), files(contents_of_rpm(rpm, tmp_path))
-    own_places = {
-        "/usr/share/zsh/vendor-completions/_websockify": "/usr/share/zsh/site-functions/_websockify",
-    }
+    zsh = "/usr/share/zsh"
+    own_places = {f"{zsh}/vendor-completions/_websockify": f"{zsh}/site-functions/_websockify"}
     doc = "/usr/share/doc/websockify"
     expected = {
         own_places.get(name, name): entry

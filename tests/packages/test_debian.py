@@ -1,4 +1,4 @@
-"""The .deb as Debian's own tools see it: fields, lintian, apt, and a life from installation to purge."""
+"""The .deb as Debian's tools see it: fields, lintian, apt, a life from installation to purge."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_the_fields_are_right(deb: Path, deb253: Path) -> None:
     assert "libc6" in field(deb, "Depends")
     assert field(deb, "Breaks") == ""
     assert field(deb253, "Breaks") == "systemd (<< 253)"
-    # A release comes after its previews, and the one for a newer systemd is the better one where it fits.
+    # A release comes after its previews; the one for a newer systemd is better where it fits.
     version, version253 = field(deb, "Version"), field(deb253, "Version")
     run("dpkg", "--compare-versions", version, "lt", version253)
     run("dpkg", "--compare-versions", version, "gt", "0.13.0+dfsg1-1")
