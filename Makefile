@@ -6,8 +6,14 @@ PYTEST := target/venv/bin/python -m pytest -q
 RELEASE := target/release/websockify
 DESTDIR ?=
 PREFIX ?= /usr
+ROOT = $(DESTDIR)$(PREFIX)
+# For systemd 253 and later: yes.
+NOTIFY_RELOAD ?=
+# Debian's own place is share/zsh/vendor-completions.
+ZSH_COMPLETIONS ?= share/zsh/site-functions
 
-.PHONY: demo build lint test unit clients browser conformance bench bench-quick install clean
+.PHONY: demo build lint test unit clients browser conformance bench bench-quick install packages \
+    package-test clean
 
 demo: build
 	$(RELEASE) demo
@@ -25,7 +31,7 @@ lint:
 	tests/house
 
 # Everything, from the quickest to the slowest.
-test: unit clients conformance browser bench-quick
+test: unit package-test clients conformance browser bench-quick
 
 # Unit tests, properties, the fuzzers' corpora, and end to end with the real binary.
 unit:
@@ -53,10 +59,39 @@ bench-quick: build
 	tests/setup bench
 	cd bench && $(CARGO) run --release --locked -- --websockify ../$(RELEASE) --quick
 
+# What a package holds, of what `make build` has built.
 install:
 	@test -x $(RELEASE) || { echo "make install: $(RELEASE) is not there: run 'make build' first" >&2; exit 1; }
-	install -D -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/websockify
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/websockify/examples config/*.toml
+	install -D -m 0755 $(RELEASE) $(ROOT)/bin/websockify
+	install -d $(ROOT)/lib/systemd/system-generators $(ROOT)/lib/systemd/user-generators
+	ln -sf ../../../bin/websockify $(ROOT)/lib/systemd/system-generators/websockify-generator
+	ln -sf ../../../bin/websockify $(ROOT)/lib/systemd/user-generators/websockify-generator
+	install -D -m 0644 -t $(ROOT)/lib/systemd/system systemd/websockify*.target systemd/websockify@.*
+	install -D -m 0644 -t $(ROOT)/lib/systemd/user systemd/user/*
+ifeq ($(NOTIFY_RELOAD),yes)
+	install -D -m 0644 -t $(ROOT)/lib/systemd/system/websockify@.service.d systemd/notify-reload.conf
+	install -D -m 0644 -t $(ROOT)/lib/systemd/user/websockify@.service.d systemd/notify-reload.conf
+endif
+	install -D -m 0644 -t $(ROOT)/lib/systemd/catalog systemd/websockify.catalog
+	install -D -m 0644 -t $(ROOT)/lib/systemd/system-preset systemd/50-websockify.preset
+	install -D -m 0644 -t $(ROOT)/lib/systemd/user-preset systemd/50-websockify.preset
+	for section in 1 5 8; do \
+	    install -D -m 0644 -t $(ROOT)/share/man/man$$section packaging/man/*.$$section && \
+	    gzip -9nf $(ROOT)/share/man/man$$section/websockify*.$$section || exit; \
+	done
+	install -D -m 0644 packaging/completions/websockify.bash $(ROOT)/share/bash-completion/completions/websockify
+	install -D -m 0644 -t $(ROOT)/$(ZSH_COMPLETIONS) packaging/completions/_websockify
+	install -D -m 0644 -t $(ROOT)/share/fish/vendor_completions.d packaging/completions/websockify.fish
+	install -D -m 0644 -t $(ROOT)/share/doc/websockify/examples config/*.toml
+	install -d $(DESTDIR)/etc/websockify
+
+# target/debian/*.deb and target/rpm/*.rpm, the same bytes for the same binary.
+packages: build
+	tests/setup packages
+	packaging/build
+
+package-test: packages
+	$(PYTEST) tests/packages
 
 clean:
 	$(CARGO) clean

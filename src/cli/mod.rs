@@ -21,6 +21,8 @@ pub use convert::convert;
 pub use exit::{Answer, Exit};
 pub use generate::{Generate, parse_generator};
 
+use clap::CommandFactory as _;
+
 use crate::log;
 use crate::server::listener::ListenAddress;
 
@@ -57,6 +59,11 @@ pub struct Serve {
     pub routes: Routes,
     /// Where the log goes.
     pub log: log::Settings,
+}
+
+/// Both command lines in one definition, of which the manual page and the completions are made. It does not parse: see [`parse`].
+pub fn definition() -> clap::Command {
+    options::Options::command().subcommands(verbs::definitions())
 }
 
 /// Understands `arguments`, which do not include the program's own name. Relative paths of a classic command line

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 use super::exit::{Answer, Exit};
 use super::generate::{Generate, Report};
@@ -87,6 +87,11 @@ impl From<RouteOptions> for Routes {
     fn from(options: RouteOptions) -> Self {
         Self { directory: options.config, names: options.names }
     }
+}
+
+/// The verbs, as clap knows them.
+pub(super) fn definitions() -> Vec<clap::Command> {
+    CommandLine::command().get_subcommands().cloned().collect()
 }
 
 /// Understands a command line that begins with one of [`NAMES`].

@@ -1,0 +1,92 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_websockify_global_optspecs
+    string join \n v/verbose traffic record= D/daemon run-once timeout= idle-timeout= cert= key= key-password= ssl-only ssl-target verify-client cafile= ssl-version= ssl-ciphers= unix-listen= unix-listen-mode= unix-target= inetd web= web-auth file-only wrap-mode= 6/prefer-ipv6 target-config= token-plugin= token-source= host-token auth-plugin= auth-source= heartbeat= log-file= syslog= legacy-syslog auto-pong libserver h/help V/version
+end
+
+function __fish_websockify_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_websockify_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_websockify_using_subcommand
+    set -l cmd (__fish_websockify_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c websockify -n "__fish_websockify_needs_command" -l record -d '(*) Record sessions to FILE.N' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l timeout -d 'Stop accepting after so long, exit after the last session' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l idle-timeout -d 'Exit when there was no connection for so long' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l cert -d 'TLS certificate chain; if it exists, TLS is on [default: self.pem]' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l key -d 'Private key, when it is not in the certificate\'s file' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l key-password -d '(*) Passphrase of the private key' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l cafile -d 'CA certificates that --verify-client trusts; nothing without it' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l ssl-version -d '(*) Lowest TLS version: default (1.2), tlsv1_1, tlsv1_2, tlsv1_3' -r -f -a "default\t''
+tlsv1_1\t''
+tlsv1_2\t''
+tlsv1_3\t''"
+complete -c websockify -n "__fish_websockify_needs_command" -l ssl-ciphers -d '(*) List of TLS ciphers' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l unix-listen -d 'Listen on a Unix socket in place of a source port' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l unix-listen-mode -d 'Permissions of that socket, in octal digits' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l unix-target -d 'Connect to a Unix socket in place of a target port' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l web -d 'Serve the files of DIR on the same port; never lists a directory' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l wrap-mode -d '(*) When PROGRAM ends: exit, ignore or respawn' -r -f -a "exit\t''
+ignore\t''
+respawn\t''"
+complete -c websockify -n "__fish_websockify_needs_command" -l target-config -d '(*) Same as --token-plugin TokenFile --token-source FILE' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l token-plugin -d '(*) Ask a plugin for the target that a token stands for' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l token-source -d '(*) The argument of the token plugin' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l auth-plugin -d '(*) Ask a plugin who may connect' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l auth-source -d '(*) The argument of the auth plugin' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l heartbeat -d 'Ping clients so often' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l log-file -d 'Log to FILE as well' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l syslog -d 'Log to syslog as well: HOST:PORT over UDP, or a socket\'s path' -r
+complete -c websockify -n "__fish_websockify_needs_command" -s v -l verbose -d 'Log debug records too'
+complete -c websockify -n "__fish_websockify_needs_command" -l traffic -d 'Print a symbol on standard output for each thing that moves'
+complete -c websockify -n "__fish_websockify_needs_command" -s D -l daemon -d 'Run in the background'
+complete -c websockify -n "__fish_websockify_needs_command" -l run-once -d 'Serve one session, then exit'
+complete -c websockify -n "__fish_websockify_needs_command" -l ssl-only -d 'Refuse connections without TLS'
+complete -c websockify -n "__fish_websockify_needs_command" -l ssl-target -d '(*) Speak TLS to the target'
+complete -c websockify -n "__fish_websockify_needs_command" -l verify-client -d '(*) Ask TLS clients for a certificate'
+complete -c websockify -n "__fish_websockify_needs_command" -l inetd -d 'Take the socket from standard input; no source port'
+complete -c websockify -n "__fish_websockify_needs_command" -l web-auth -d '(*) Ask for authentication of plain requests too'
+complete -c websockify -n "__fish_websockify_needs_command" -l file-only -d 'Accepted, directories are never listed'
+complete -c websockify -n "__fish_websockify_needs_command" -s 6 -l prefer-ipv6 -d 'Prefer IPv6 addresses to listen on'
+complete -c websockify -n "__fish_websockify_needs_command" -l host-token -d '(*) The Host header is the token'
+complete -c websockify -n "__fish_websockify_needs_command" -l legacy-syslog -d 'Use the older syslog format'
+complete -c websockify -n "__fish_websockify_needs_command" -l auto-pong -d 'Accepted, pings are always answered'
+complete -c websockify -n "__fish_websockify_needs_command" -l libserver -d 'Accepted without effect, there is one server'
+complete -c websockify -n "__fish_websockify_needs_command" -s h -l help -d 'Print help'
+complete -c websockify -n "__fish_websockify_needs_command" -s V -l version -d 'Print version'
+complete -c websockify -n "__fish_websockify_needs_command" -a "serve" -d 'Run the routes of a directory'
+complete -c websockify -n "__fish_websockify_needs_command" -a "check" -d 'Tell what is wrong with routes, and what would be right'
+complete -c websockify -n "__fish_websockify_needs_command" -a "convert" -d 'Print the TOML that says the same as a classic command line'
+complete -c websockify -n "__fish_websockify_needs_command" -a "generate" -d 'Write what the systemd generator makes of the routes'
+complete -c websockify -n "__fish_websockify_needs_command" -a "demo" -d 'Serve a built-in page that talks to a built-in target'
+complete -c websockify -n "__fish_websockify_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c websockify -n "__fish_websockify_using_subcommand serve" -l config -d 'The directory of the routes' -r -F
+complete -c websockify -n "__fish_websockify_using_subcommand serve" -s v -l verbose -d 'Log debug records too'
+complete -c websockify -n "__fish_websockify_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c websockify -n "__fish_websockify_using_subcommand check" -l config -d 'The directory of the routes' -r -F
+complete -c websockify -n "__fish_websockify_using_subcommand check" -s h -l help -d 'Print help'
+complete -c websockify -n "__fish_websockify_using_subcommand convert" -s h -l help -d 'Print help'
+complete -c websockify -n "__fish_websockify_using_subcommand generate" -l config -d 'The directory of the routes' -r -F
+complete -c websockify -n "__fish_websockify_using_subcommand generate" -l user -d 'For the manager of a user, not of the system'
+complete -c websockify -n "__fish_websockify_using_subcommand generate" -s h -l help -d 'Print help'
+complete -c websockify -n "__fish_websockify_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "serve" -d 'Run the routes of a directory'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "check" -d 'Tell what is wrong with routes, and what would be right'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "convert" -d 'Print the TOML that says the same as a classic command line'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "generate" -d 'Write what the systemd generator makes of the routes'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "demo" -d 'Serve a built-in page that talks to a built-in target'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
