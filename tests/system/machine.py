@@ -9,6 +9,7 @@ import os
 import secrets
 import selectors
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -51,6 +52,10 @@ mount -t overlay overlay -o "lowerdir=$2,upperdir=$3/upper,workdir=$3/work" "$3/
 shift 3
 exec "$@"
 """
+
+# A program that was started from outside must end before its machine does: when it is killed from
+# outside, the systemd of Debian 12 waits ten seconds for it at power off.
+UNTIL_STDIN_ENDS = '"$@" & cat >/dev/null; kill $! && wait $! || true'
 
 Record = dict[str, Any]
 """A record of the journal. A value is a string, or a list of strings or of bytes' numbers."""
@@ -136,7 +141,8 @@ class Machine:
     def power_off(self) -> None:
         """Shuts it down in order; what it wrote stays for the next boot."""
         assert self._nspawn is not None
-        self.run("systemctl", "poweroff")
+        # Its systemd takes this signal for `systemctl poweroff`.
+        os.kill(self._leader, signal.SIGRTMIN + 4)
         self._nspawn.wait(POWER_OFF_SECONDS_MAX)
         self._nspawn = None
 
@@ -149,7 +155,7 @@ class Machine:
         if self._nspawn is not None:
             try:
                 self.power_off()
-            except (AssertionError, subprocess.TimeoutExpired):
+            except (ProcessLookupError, subprocess.TimeoutExpired):
                 # Its control group holds nothing but what this object started.
                 (self._cgroup / "cgroup.kill").write_text("1")
                 self._nspawn.wait()
@@ -199,7 +205,9 @@ class Machine:
 
     def command(self, *command: str) -> list[str]:
         """What to run here so that the command runs inside."""
-        return ["nsenter", f"--target={self._leader}", "--all", "--", *command]
+        # nsenter waits outside for the command inside, and would not take it along when it is killed.
+        inside = ("setpriv", "--pdeathsig=KILL", *command)
+        return ["nsenter", f"--target={self._leader}", "--all", "--", *inside]
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         # By a program inside: a link must lead to where it does inside.
@@ -289,8 +297,11 @@ class Machine:
         """The first record that matches, waited for if need be."""
         follow = ["journalctl", "--output=json", "--all", "--follow", "--no-tail", *matches]
         journal = subprocess.Popen(
-            self.command(*follow), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+            self.command("sh", "-c", UNTIL_STDIN_ENDS, "sh", *follow),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
+        assert journal.stdin is not None
         assert journal.stdout is not None
         deadline = time.monotonic() + timeout
         pending = b""
@@ -305,8 +316,8 @@ class Machine:
                         if where(record):
                             return record
         finally:
-            journal.kill()
-            journal.wait()
+            journal.stdin.close()
+            journal.wait(COMMAND_SECONDS_MAX)
             journal.stdout.close()
         raise AssertionError(f"no such record within {timeout} s: {' '.join(matches)}")
 
