@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from .machine import Machine, remove_leftovers
-from .package import install, packages
+from .package import install, package
 from .root import RELEASES, SYSTEM, Root, base
 
 
@@ -37,7 +37,7 @@ def installed_root(bare_root: Root) -> Iterator[Root]:
     if layer.exists():
         shutil.rmtree(layer)
     with Machine(bare_root) as machine:
-        install(machine, packages())
+        install(machine, package())
         root = machine.into_root(bare_root, layer)
     yield root
     shutil.rmtree(layer)

@@ -218,6 +218,10 @@ class Machine:
     def read(self, path: str) -> str:
         return self.run("cat", path)
 
+    def outside(self, path: str) -> str:
+        """Where a path inside, with no links in it, is seen from here."""
+        return f"/proc/{self._leader}/root{path}"
+
     def exists(self, path: str) -> bool:
         return self.attempt("test", "-e", path).returncode == 0
 
@@ -226,6 +230,9 @@ class Machine:
         uid = self.run("id", "-u", name).strip()
         environment = [f"XDG_RUNTIME_DIR=/run/user/{uid}", f"HOME=/home/{name}"]
         return self.run("runuser", "-u", name, "--", "env", *environment, *command)
+
+    def signal(self, pid: int, number: signal.Signals) -> None:
+        self.run("kill", f"-{number.value}", str(pid))
 
     # Units.
 
@@ -300,6 +307,7 @@ class Machine:
             self.command("sh", "-c", UNTIL_STDIN_ENDS, "sh", *follow),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         assert journal.stdin is not None
         assert journal.stdout is not None
@@ -320,6 +328,16 @@ class Machine:
             journal.wait(COMMAND_SECONDS_MAX)
             journal.stdout.close()
         raise AssertionError(f"no such record within {timeout} s: {' '.join(matches)}")
+
+    def explanation(self, record: Record) -> str:
+        """What the catalog says about a record, as `journalctl -x` shows it."""
+        shown = self.run(
+            *("journalctl", "--catalog", "--output=cat", "--no-pager"),
+            f"--cursor={record['__CURSOR']}",
+            *("--lines=1", f"MESSAGE_ID={record['MESSAGE_ID']}"),
+        )
+        assert "-- Defined-By: websockify" in shown or "░░ Defined-By: websockify" in shown, shown
+        return shown
 
     def story(self) -> str:
         """The whole journal, for people."""

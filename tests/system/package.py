@@ -9,7 +9,7 @@ from .machine import Machine
 from .root import REPOSITORY
 
 
-def packages() -> Path:
+def package() -> Path:
     """The .deb that `make packages` built; the environment may name another one."""
     named = os.environ.get("WEBSOCKIFY_DEB")
     found = [Path(named)] if named else sorted((REPOSITORY / "target/debian").glob("*.deb"))
@@ -19,15 +19,15 @@ def packages() -> Path:
     return found[0]
 
 
-def install(machine: Machine, package: Path) -> None:
-    """Installs a package as an administrator does, with no network."""
-    place = f"/root/{package.name}"
-    machine.write(place, package.read_bytes())
+def install(machine: Machine, deb: Path) -> None:
+    """Installs a package as an administrator does; a machine has no network to get more from."""
+    place = f"/root/{deb.name}"
+    machine.write(place, deb.read_bytes())
     apt_install(machine, place)
 
 
 def apt_install(machine: Machine, *what: str) -> str:
     return machine.run(
         *("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--quiet"),
-        *("--no-download", "--no-install-recommends", *what),
+        *("--no-install-recommends", *what),
     )
