@@ -8,6 +8,9 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.sync.client import ClientConnection
@@ -25,7 +28,14 @@ def program(network: Network, *command: str, says: str) -> Iterator[re.Match[str
         pytest.fail(f"{command[0]} is not there: run tests/setup system", pytrace=False)
     running = subprocess.Popen(
         # All of it, Chromium's many processes too, ends with the namespace that it is put into.
-        ["nsenter", f"--net=/proc/{network.pid}/ns/net", "unshare", "--pid", "--kill-child", *command],
+        [
+            "nsenter",
+            f"--net=/proc/{network.pid}/ns/net",
+            "unshare",
+            "--pid",
+            "--kill-child",
+            *command,
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -55,16 +65,31 @@ class Page:
     def __init__(self, session: ClientConnection) -> None:
         self._session = session
         self._calls = 0
+        self._events: list[str] = []
 
-    def call(self, method: str, **parameters: object) -> dict[str, object]:
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
         self._calls += 1
         call = {"id": self._calls, "method": method, "params": parameters}
         self._session.send(json.dumps(call))
         while True:
-            answer = json.loads(self._session.recv(timeout=ANSWER_SECONDS_MAX))
+            answer = self._receive()
             if answer.get("id") == self._calls:
                 assert "error" not in answer, answer
                 return answer["result"]
+
+    def go(self, address: str) -> None:
+        """Loads a page, to its end."""
+        self.call("Page.enable")
+        self._events.clear()
+        self.call("Page.navigate", url=address)
+        while "Page.loadEventFired" not in self._events:
+            self._receive()
+
+    def _receive(self) -> dict[str, Any]:
+        message = json.loads(self._session.recv(timeout=ANSWER_SECONDS_MAX))
+        if "method" in message:
+            self._events.append(message["method"])
+        return message
 
     def evaluate(self, script: str) -> object:
         """The value of an expression, or of its promise when that is kept."""
@@ -72,9 +97,7 @@ class Page:
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
         assert "exceptionDetails" not in answer, answer
-        result = answer["result"]
-        assert isinstance(result, dict)
-        return result.get("value")
+        return answer["result"].get("value")
 
 
 @contextmanager
@@ -91,12 +114,12 @@ def opened(network: Network, address: str) -> Iterator[Page]:
             )
         )
         port = int(match[1])
-        with network.connect("127.0.0.1", port) as stream:
-            stream.sendall(f"PUT /json/new?{address} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
-            with stream.makefile("rb") as answer:
-                body = answer.read().partition(b"\r\n\r\n")[2]
-        path = json.loads(body)["webSocketDebuggerUrl"].partition(str(port))[2]
+        devtools = HTTPConnection("127.0.0.1", port)
+        devtools.sock = stack.enter_context(network.connect("127.0.0.1", port))
+        devtools.request("PUT", "/json/new?about:blank")
+        tab = json.loads(devtools.getresponse().read())
+        path = urlsplit(tab["webSocketDebuggerUrl"]).path
         session = stack.enter_context(network.websocket(port, path=path, max_size=None))
         page = Page(session)
-        page.evaluate("document.readyState == 'complete' || new Promise(r => onload = r) && true")
+        page.go(address)
         yield page

@@ -205,7 +205,7 @@ class Machine:
 
     def command(self, *command: str) -> list[str]:
         """What to run here so that the command runs inside."""
-        # nsenter waits outside for the command inside, and would not take it along when it is killed.
+        # nsenter waits outside for the command inside, and would not take it along when killed.
         inside = ("setpriv", "--pdeathsig=KILL", *command)
         return ["nsenter", f"--target={self._leader}", "--all", "--", *inside]
 
@@ -345,12 +345,14 @@ class Machine:
 
 
 def _cgroup_mount() -> Path:
-    """Where the control groups of version 2 are; besides those of version 1 it may be below them."""
+    """Where the control groups of version 2 are; beside version 1 that is a place below."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, place, kind, *_ = line.split()
         if kind == "cgroup2":
             return Path(place)
-    pytest.fail("this machine has no control groups of version 2, which systemd needs", pytrace=False)
+    pytest.fail(
+        "this machine has no control groups of version 2, which systemd needs", pytrace=False
+    )
 
 
 def _cgroup_of(directory: Path) -> Path:

@@ -59,7 +59,9 @@ def _make(release: str, directory: Path) -> None:
     command += [f"--customize-hook=chroot $1 systemctl mask {units} console-getty.service"]
     command += [release, str(directory), _mirror()]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=MAKE_SECONDS_MAX)
+        subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=MAKE_SECONDS_MAX
+        )
     except FileNotFoundError:
         pytest.fail("mmdebstrap is not there: run tests/setup system", pytrace=False)
     except subprocess.CalledProcessError as error:
@@ -80,5 +82,7 @@ def _mirror() -> str:
         subprocess.run(["apt-get", "update", "-qq"], check=True)
     found = answers()
     if not found:
-        pytest.fail("apt's sources name no mirror of Debian, which makes the machines", pytrace=False)
+        pytest.fail(
+            "apt's sources name no mirror of Debian, which makes the machines", pytrace=False
+        )
     return found[0]

@@ -41,8 +41,7 @@ MISTAKES = {
     "unknown key": Mistake(LISTEN_AND_TARGET + "tarket = 1\n", (f"{ROUTE}:3:", "target")),
     "missing certificate": Mistake(LISTEN_AND_TARGET + TLS, ("/etc/ssl/vnc.pem",)),
     "key of somebody else": Mistake(
-        LISTEN_AND_TARGET
-        + TLS.replace('key = "/etc/ssl/vnc.key"', 'key = "/home/other/vnc.key"'),
+        LISTEN_AND_TARGET + TLS.replace('key = "/etc/ssl/vnc.key"', 'key = "/home/other/vnc.key"'),
         ("/home/other/vnc.key",),
         make_certificate,
     ),

