@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection
 from .network import Network
 
 START_SECONDS_MAX = 60
-ANSWER_SECONDS_MAX = 60
+ANSWER_SECONDS_MAX = 20
 
 
 @contextmanager
@@ -31,6 +31,8 @@ def program(network: Network, *command: str, says: str) -> Iterator[re.Match[str
         [
             "nsenter",
             f"--net=/proc/{network.pid}/ns/net",
+            "setpriv",
+            "--pdeathsig=KILL",
             "unshare",
             "--pid",
             "--kill-child",

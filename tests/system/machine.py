@@ -7,6 +7,7 @@ own file system, an overlay in a mount namespace that ends with it.
 import json
 import os
 import secrets
+import select
 import selectors
 import shutil
 import signal
@@ -157,7 +158,7 @@ class Machine:
                 self.power_off()
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 # Its control group holds nothing but what this object started.
-                (self._cgroup / "cgroup.kill").write_text("1")
+                _kill_cgroup(self._cgroup)
                 self._nspawn.wait()
                 self._nspawn = None
         _remove_cgroups(self._cgroup)
@@ -359,6 +360,17 @@ def _cgroup_of(directory: Path) -> Path:
     return _cgroup_mount() / f"websockify-{directory.name}"
 
 
+def _kill_cgroup(cgroup: Path) -> None:
+    """Kills all that is in there, and waits until it is empty."""
+    (cgroup / "cgroup.kill").write_text("1")
+    with (cgroup / "cgroup.events").open() as events:
+        changes = select.poll()
+        changes.register(events, select.POLLPRI)
+        while "populated 1" in events.read():
+            assert changes.poll(POWER_OFF_SECONDS_MAX * 1000), f"{cgroup} does not die"
+            events.seek(0)
+
+
 def _remove_cgroups(top: Path) -> None:
     for directory, _, _ in os.walk(top, topdown=False):
         os.rmdir(directory)
@@ -369,6 +381,6 @@ def remove_leftovers() -> None:
     for directory in SYSTEM.glob("machine-*"):
         cgroup = _cgroup_of(directory)
         if cgroup.exists():
-            (cgroup / "cgroup.kill").write_text("1")
+            _kill_cgroup(cgroup)
             _remove_cgroups(cgroup)
         shutil.rmtree(directory)
