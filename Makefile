@@ -13,7 +13,7 @@ NOTIFY_RELOAD ?=
 ZSH_COMPLETIONS ?= share/zsh/site-functions
 
 .PHONY: demo build lint test unit clients browser conformance bench bench-quick install packages \
-    package-test clean
+    package-test system-test clean
 
 demo: build
 	$(RELEASE) demo
@@ -30,7 +30,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	tests/house
 
-# Everything, from the quickest to the slowest.
+# Everything, from the quickest to the slowest, but the booted systems of system-test, not all of which pass yet.
 test: unit package-test clients conformance browser bench-quick
 
 # Unit tests, properties, the fuzzers' corpora, and end to end with the real binary.
@@ -92,6 +92,11 @@ packages: build
 
 package-test: packages
 	$(PYTEST) tests/packages
+
+# Debian 12 and 13, booted in containers, with the package installed.
+system-test: packages
+	tests/setup system
+	$(PYTEST) tests/system
 
 clean:
 	$(CARGO) clean
