@@ -13,7 +13,7 @@ use websockify::cli::{self, Answer, Classic, Command, Exit, Routes, Serve};
 use websockify::config::{Route, load_directory};
 use websockify::log::{self, Syslog, SyslogServer};
 use websockify::server::Lifetime;
-use websockify::server::listener::ListenAddress;
+use websockify::server::address::ListenAddress;
 use websockify::target::Target;
 use websockify::{http, tls};
 

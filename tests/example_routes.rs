@@ -8,7 +8,7 @@ use std::path::Path;
 
 use websockify::config::{Loaded, load_directory};
 use websockify::http;
-use websockify::server::listener::ListenAddress;
+use websockify::server::address::ListenAddress;
 use websockify::target::Target;
 use websockify::tls;
 

@@ -11,7 +11,7 @@ use websockify::access::AllowedClients;
 use websockify::config::{Loaded, Position, Route, load_directory};
 use websockify::http;
 use websockify::limits::Limits;
-use websockify::server::listener::ListenAddress;
+use websockify::server::address::ListenAddress;
 use websockify::target::Target;
 use websockify::tls;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::classic::ClassicError;
 use super::options::Options;
-use crate::server::listener::ListenAddress;
+use crate::server::address::ListenAddress;
 
 /// The words that are not options: where to listen (None: the socket is inherited) and the target, both as a route's
 /// file writes them. The target is empty where it comes from what is not built yet.

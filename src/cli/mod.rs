@@ -24,7 +24,7 @@ pub use generate::{Generate, parse_generator};
 use clap::CommandFactory as _;
 
 use crate::log;
-use crate::server::listener::ListenAddress;
+use crate::server::address::ListenAddress;
 
 /// Something to run.
 #[derive(Debug)]

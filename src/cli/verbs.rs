@@ -10,7 +10,7 @@ use super::generate::{Generate, Report};
 use super::{Command, Routes, Serve};
 use crate::config;
 use crate::log;
-use crate::server::listener::{ListenAddress, ListenAddressError};
+use crate::server::address::{ListenAddress, ListenAddressError};
 use crate::systemd::generator::{Generator, Scope};
 
 /// A first word that is one of these is a verb, not the source address of a classic command line.

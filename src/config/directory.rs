@@ -16,7 +16,7 @@ use super::meaning::Sockets;
 use super::place::Place;
 use super::problem::{ConfigError, Mistake, Problem, suggestion};
 use super::surroundings::Surroundings;
-use crate::server::listener::ListenAddress;
+use crate::server::address::ListenAddress;
 
 /// A route, and where its file says what can turn out wrong later.
 #[derive(Clone, Debug)]

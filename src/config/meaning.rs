@@ -20,7 +20,7 @@ use super::problem::Mistake;
 use super::surroundings::{Surroundings, credential_name};
 use crate::access::AllowedClients;
 use crate::http;
-use crate::server::listener::ListenAddress;
+use crate::server::address::ListenAddress;
 use crate::target::Target;
 use crate::tls;
 

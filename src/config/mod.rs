@@ -22,7 +22,7 @@ pub(crate) use problem::chain;
 pub use problem::{ConfigError, Mistake, Problem};
 pub(crate) use surroundings::{ABSENT, Surroundings, credential_name};
 
-use crate::server::listener::ListenAddress;
+use crate::server::address::ListenAddress;
 use crate::target::Target;
 use crate::{access::AllowedClients, http, limits::Limits, tls};
 

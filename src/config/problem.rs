@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::place::Place;
 use crate::access::NetworkError;
-use crate::server::listener::ListenAddressError;
+use crate::server::address::ListenAddressError;
 use crate::target::TargetError;
 
 /// One thing that is wrong in a configuration.

@@ -2,6 +2,7 @@
 //!
 //! [`tunnel`] holds every rule and knows no socket and no clock; [`drive`](mod@drive) feeds it and obeys it, and holds no rule.
 
+mod control;
 pub mod drive;
 pub mod end;
 mod liveness;

@@ -23,17 +23,14 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::control::Control;
 use super::end::{Cause, Delivery, End};
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
 use crate::websocket::close::CloseCode;
-use crate::websocket::decoder::{ControlPayload, DataKind, Decoder, Event};
+use crate::websocket::decoder::{DataKind, Decoder, Event};
 use crate::websocket::encoder;
 use crate::websocket::error::ProtocolError;
-
-/// Pongs that wait for a client that does not read them are kept up to this many bytes; of those beyond, only the
-/// latest, as RFC 6455 section 5.5.3 allows.
-const CONTROL_BYTES_MAX: usize = 2048;
 
 /// After a protocol error the rest of the client's bytes is thrown away for at most this long, so that the Close frame
 /// is not torn up by the reset that closing a socket with unread bytes sends.
@@ -70,14 +67,8 @@ pub struct Tunnel {
     /// Payload that the target has not taken.
     to_target: Outbox,
     to_target_count: Delivery,
-    /// Pongs, pings and the Close: sent when `to_client` is empty, which is always between two frames.
-    control: Vec<u8>,
-    control_sent: usize,
-    /// A ping of ours was due while older control frames still waited: their leaving says as much as a pong.
-    ping_withheld: bool,
-    /// The latest ping that found `control` full.
-    unanswered: Option<Box<ControlPayload>>,
-    close: CloseFrame,
+    /// Sent when `to_client` is empty, which is always between two frames.
+    control: Control,
     liveness: Liveness,
     /// Why the session is ending, from then on.
     cause: Option<Cause>,
@@ -126,13 +117,6 @@ enum Output {
     Lost,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CloseFrame {
-    NotYet,
-    Queued,
-    Sent,
-}
-
 /// What came in.
 impl Tunnel {
     /// A session whose 101 has been sent.
@@ -145,11 +129,7 @@ impl Tunnel {
             to_client_count: Delivery::default(),
             to_target: Outbox::default(),
             to_target_count: Delivery::default(),
-            control: Vec::new(),
-            control_sent: 0,
-            ping_withheld: false,
-            unanswered: None,
-            close: CloseFrame::NotYet,
+            control: Control::default(),
             liveness: Liveness::new(now, settings.heartbeat, settings.idle_timeout),
             cause: None,
             ending_until: None,
@@ -200,7 +180,7 @@ impl Tunnel {
         self.target.input = TargetInput::Ended; // there is nobody to read for
         self.to_client_count.lost += self.to_client.payload_waiting();
         self.to_client = Outbox::default();
-        self.drop_control();
+        self.control.abandon();
         self.settle();
     }
 
@@ -252,12 +232,7 @@ impl Tunnel {
         }
         match self.liveness.due(now) {
             None => return,
-            Some(Due::Ping) => {
-                self.ping_withheld = !self.control.is_empty();
-                if !self.ping_withheld {
-                    encoder::ping(&mut self.control);
-                }
-            }
+            Some(Due::Ping) => self.control.ping(),
             // The answer may lie unread behind bytes that the target does not take.
             Some(Due::Silent) if !self.to_target.is_empty() => self.liveness.sign_of_life(now),
             Some(Due::Silent) => {
@@ -291,19 +266,14 @@ impl Tunnel {
 
     /// What the client is to get now. While it is not empty, nothing is read from the target.
     pub fn to_client(&self) -> &[u8] {
-        if self.to_client.is_empty() { &self.control[self.control_sent..] } else { self.to_client.waiting() }
+        if self.to_client.is_empty() { self.control.waiting() } else { self.to_client.waiting() }
     }
 
     /// The client took so many bytes of [`to_client`](Self::to_client).
     pub fn sent_to_client(&mut self, now: Instant, count: usize) {
         if self.to_client.is_empty() {
-            if self.ping_withheld {
-                self.ping_withheld = false;
+            if self.control.sent(count) {
                 self.liveness.sign_of_life(now);
-            }
-            self.control_sent += count;
-            if self.control_sent >= self.control.len() {
-                self.drop_control_sent();
             }
         } else {
             self.liveness.sign_of_life(now);
@@ -351,9 +321,7 @@ impl Tunnel {
 
     /// Whether to shut down the connection to the client for writing: behind the Close that answers a broken protocol.
     pub fn wants_client_shut(&self) -> bool {
-        self.client.output == Output::Open
-            && self.close == CloseFrame::Sent
-            && self.client.input == ClientInput::Discarded
+        self.client.output == Output::Open && self.control.is_closed() && self.client.input == ClientInput::Discarded
     }
 
     /// It was done.
@@ -406,7 +374,7 @@ impl Tunnel {
                         all.end = end;
                     }
                 }
-                Ok(Some(Event::Ping(payload))) => self.answer_ping(payload),
+                Ok(Some(Event::Ping(payload))) => self.control.pong(payload),
                 Ok(Some(Event::Pong(_))) => {} // a sign of life like every byte
                 Ok(Some(Event::Close(close))) => {
                     self.begin_ending(now, Cause::ClientClosed(close));
@@ -430,34 +398,6 @@ impl Tunnel {
         self.ending_until = Some(now + DISCARD_TIME.min(self.settings.close_timeout));
     }
 
-    fn answer_ping(&mut self, payload: ControlPayload) {
-        if self.close != CloseFrame::NotYet || self.client.output != Output::Open {
-            return; // RFC 6455 section 5.5.2: unless a Close was already received, or, as here, nothing may follow ours
-        }
-        if self.control.len() < CONTROL_BYTES_MAX {
-            encoder::pong(&mut self.control, payload.as_slice());
-        } else {
-            self.unanswered = Some(Box::new(payload));
-        }
-    }
-
-    /// All of `control` is sent: whatever waited for the room takes it.
-    fn drop_control_sent(&mut self) {
-        self.control = Vec::new();
-        self.control_sent = 0;
-        if self.close == CloseFrame::Queued {
-            self.close = CloseFrame::Sent;
-        } else if let Some(payload) = self.unanswered.take() {
-            encoder::pong(&mut self.control, payload.as_slice());
-        }
-    }
-
-    fn drop_control(&mut self) {
-        self.control = Vec::new();
-        self.control_sent = 0;
-        self.unanswered = None;
-    }
-
     /// The first cause is the one that counts.
     fn begin_ending(&mut self, now: Instant, cause: Cause) {
         if self.cause.is_none() {
@@ -476,7 +416,7 @@ impl Tunnel {
 
     /// The end took too long. A client whose Close is not answered yet still gets the answer if its socket has room.
     fn time_is_up(&mut self, now: Instant) {
-        if self.last_words || self.close != CloseFrame::NotYet || self.client.output != Output::Open {
+        if self.last_words || self.control.is_closing() || self.client.output != Output::Open {
             self.finish();
             return;
         }
@@ -491,14 +431,10 @@ impl Tunnel {
     fn settle(&mut self) {
         let Some(cause) = &self.cause else { return };
         let target_done = self.target.input == TargetInput::Ended;
-        if target_done && self.close == CloseFrame::NotYet && self.client.output == Output::Open {
-            if let Some(payload) = self.unanswered.take() {
-                encoder::pong(&mut self.control, payload.as_slice());
-            }
-            encoder::close(&mut self.control, cause.close().as_ref());
-            self.close = CloseFrame::Queued;
+        if target_done {
+            self.control.close(cause.close().as_ref());
         }
-        let client_has_all = self.client.output == Output::Lost || self.close == CloseFrame::Sent;
+        let client_has_all = self.control.is_closed();
         let client_said_all = matches!(self.client.input, ClientInput::Closed | ClientInput::Ended);
         let target_has_all = self.target.output != Output::Open;
         if target_done && client_has_all && client_said_all && target_has_all {

@@ -1,53 +1,25 @@
 //! A listening stream socket, TCP or Unix, bound here or inherited.
 //!
-//! A Unix socket is made with its permissions from the first moment on, and removed when the listener is dropped. What
-//! already stands at its path is removed only when it is a socket that nobody listens on.
+//! A Unix socket is made with its permissions from the first moment on, and removed when the listener is dropped.
 
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tracing::debug;
 
+use super::address::ListenAddress;
+use super::socket_file::{SocketFile, remove_stale};
 use crate::socket::{Accepted, Peer};
-
-/// Where a route listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ListenAddress {
-    /// `6080`, `host:6080`, `[IPv6]:6080`. No host: every address of the machine, IPv6 and IPv4.
-    Tcp {
-        /// A name or address without brackets; a name's every address is bound.
-        host: Option<String>,
-        /// 0 lets the kernel choose; the log says which.
-        port: u16,
-    },
-    /// An absolute path.
-    Unix {
-        /// Where the socket is made.
-        path: PathBuf,
-        /// Permissions of the socket.
-        mode: u32,
-    },
-}
-
-/// A listening address was written in a way that none is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ListenAddressError {
-    /// The part after the last colon is not a port.
-    #[error("'{0}' is not an address to listen on: write a port (0 to 65535), host:port, [IPv6]:port or /path")]
-    Form(String),
-}
 
 /// Why a socket cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -107,44 +79,6 @@ pub enum Inherited {
     Connected(Accepted, Peer),
     /// A socket to accept from.
     Listening(Listener),
-}
-
-impl ListenAddress {
-    /// The permissions of a Unix socket when nothing else is asked for: the owner's, as the original's.
-    pub const UNIX_MODE: u32 = 0o600;
-
-    /// Whether both are the same socket, whatever permissions they ask for.
-    pub fn is_same_place(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
-            _ => self == other,
-        }
-    }
-
-    /// Gives the file of a Unix socket the permissions that `wanted` has.
-    pub fn change_mode(&mut self, wanted: &Self) {
-        if let (Self::Unix { path, mode }, Self::Unix { mode: wanted, .. }) = (self, wanted)
-            && mode != wanted
-        {
-            match fs::set_permissions(&*path, fs::Permissions::from_mode(*wanted)) {
-                Ok(()) => *mode = *wanted,
-                Err(error) => debug!(%error, "the permissions of {} stay", path.display()),
-            }
-        }
-    }
-
-    /// Whether a socket that is bound to the literal address `bound` is what this asks for. Names are not looked up: a
-    /// socket at one of a name's addresses is not known to be the name's.
-    pub fn stands_for(&self, bound: &Self) -> bool {
-        match (self, bound) {
-            (Self::Unix { path, .. }, Self::Unix { path: bound, .. }) => path == bound,
-            (Self::Tcp { host, port }, Self::Tcp { host: Some(bound), port: bound_port }) if port == bound_port => {
-                let Ok(bound) = bound.parse::<IpAddr>() else { return false };
-                host.as_ref().map_or(bound.is_unspecified(), |host| host.parse() == Ok(bound))
-            }
-            _ => false,
-        }
-    }
 }
 
 impl Listener {
@@ -334,51 +268,6 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Makes way at `path`, if what is there is a socket of a process that is gone.
-fn remove_stale(path: &Path) -> Result<(), ListenError> {
-    let occupied = |what| ListenError::Occupied { path: path.to_owned(), what };
-    let failed = |source| ListenError::Bind { address: path.display().to_string(), source };
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if metadata.is_dir() => return Err(occupied("a directory")),
-        Ok(metadata) if metadata.is_symlink() => return Err(occupied("a symbolic link")),
-        Ok(metadata) if !metadata.file_type().is_socket() => return Err(occupied("a file that is not a socket")),
-        Ok(_) => {}
-    }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed(error)),
-        Ok(_) => Err(occupied("the socket of a running program")),
-    }
-}
-
-/// The file of a Unix socket that was made here.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    /// Device and inode: somebody else's socket of the same name is left alone.
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    fn made(path: &Path) -> io::Result<Self> {
-        let metadata = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let is_ours =
-            fs::symlink_metadata(&self.path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
-        if is_ours {
-            let _ = fs::remove_file(&self.path); // a file that stays is stale, and known as such next time
-        }
-    }
-}
-
 impl AsFd for Listener {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         match &self.socket {
@@ -400,36 +289,11 @@ impl fmt::Display for Listener {
     }
 }
 
-impl FromStr for ListenAddress {
-    type Err = ListenAddressError;
-
-    /// A port alone, or a host and a port split at the last colon with brackets stripped, as the original did; or the
-    /// absolute path of a Unix socket.
-    fn from_str(text: &str) -> Result<Self, ListenAddressError> {
-        if text.starts_with('/') {
-            return Ok(Self::Unix { path: text.into(), mode: Self::UNIX_MODE });
-        }
-        let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-        let port = port.parse().map_err(|_| ListenAddressError::Form(text.to_owned()))?;
-        let host = host.trim_matches(['[', ']']);
-        Ok(Self::Tcp { host: (!host.is_empty()).then(|| host.to_owned()), port })
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host: None, port } => write!(f, "{port}"),
-            Self::Tcp { host: Some(host), port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host: Some(host), port } => write!(f, "{host}:{port}"),
-            Self::Unix { path, .. } => path.display().fmt(f),
-        }
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn bind(address: &str) -> Result<Vec<Listener>, ListenError> {
@@ -495,18 +359,5 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(matches!(bind(path.to_str().unwrap()), Err(ListenError::Occupied { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-    }
-
-    #[test]
-    fn addresses_are_read_as_the_original_read_them() {
-        let tcp = |host: Option<&str>, port| Ok(ListenAddress::Tcp { host: host.map(str::to_owned), port });
-        assert_eq!("6080".parse(), tcp(None, 6080));
-        assert_eq!(":6080".parse(), tcp(None, 6080));
-        assert_eq!("127.0.0.1:6080".parse(), tcp(Some("127.0.0.1"), 6080));
-        assert_eq!("[::1]:6080".parse(), tcp(Some("::1"), 6080));
-        assert_eq!("::1:6080".parse(), tcp(Some("::1"), 6080));
-        for wrong in ["", "99999", "host", "-1", "6080:", "a:b"] {
-            assert!(wrong.parse::<ListenAddress>().is_err(), "{wrong}");
-        }
     }
 }

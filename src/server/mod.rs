@@ -4,32 +4,39 @@
 //! sessions keep what they began with; a stop lets sessions end, for a bounded time. It knows no protocol.
 
 mod accept;
+pub mod address;
 pub mod admission;
 pub mod census;
 mod health;
+mod lifetime;
 pub mod listener;
 mod reload;
+mod signals;
 pub mod site;
+mod socket_file;
 pub mod stop;
 pub mod worker;
 
-use std::future::pending;
+pub use self::lifetime::Lifetime;
+
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use self::address::ListenAddress;
 use self::admission::Admission;
 use self::census::Census;
 use self::health::{Status, Watchdog};
-use self::listener::{Inherited, ListenAddress, ListenError, Listener};
+use self::lifetime::{Ending, lifetime_over};
+use self::listener::{Inherited, ListenError, Listener};
 use self::reload::Routes;
+use self::signals::{Signals, Told};
 use self::site::{Site, SiteError};
 use self::stop::{Stop, Stopper};
 use self::worker::{Job, Threads, Workers};
@@ -39,17 +46,6 @@ use crate::socket::{Accepted, Peer};
 use crate::systemd::activation::{Claim, difference};
 use crate::systemd::notify;
 use crate::websocket::close::CloseCode;
-
-/// When the daemon ends by itself. The default: never.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lifetime {
-    /// After the first session that got its 101 has ended.
-    pub run_once: bool,
-    /// So long after the start it stops accepting, and ends with its last session.
-    pub timeout: Option<Duration>,
-    /// When for so long there was no connection.
-    pub idle_timeout: Option<Duration>,
-}
 
 /// Reads the routes anew; or says, a line each, what is wrong with them.
 pub type Reload = Box<dyn Fn() -> Result<Vec<Route>, Vec<String>>>;
@@ -220,46 +216,6 @@ impl Server {
 /// What is left to do when the drain is over takes no longer.
 const END_TIME: Duration = Duration::from_secs(5);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// The sessions may last as long as they like.
-    AfterLast,
-    /// The sessions are to end.
-    Stopped,
-}
-
-/// Resolves when the daemon is to end by itself.
-async fn lifetime_over(lifetime: Lifetime, only_one: bool, census: &Census) -> Ending {
-    let after = async |timeout: Option<Duration>| match timeout {
-        Some(timeout) => sleep(timeout).await,
-        None => pending().await,
-    };
-    let idle = async {
-        let Some(limit) = lifetime.idle_timeout else { return pending().await };
-        loop {
-            census.empty().await;
-            if timeout(limit, census.occupied()).await.is_err() {
-                return;
-            }
-        }
-    };
-    tokio::select! {
-        () = census.first_session_ended(), if lifetime.run_once => {
-            info!(kind = Kind::LifetimeOver.id(), "exiting due to --run-once");
-            Ending::Stopped
-        }
-        () = after(lifetime.timeout) => {
-            info!(kind = Kind::LifetimeOver.id(), "listener exit due to --timeout");
-            Ending::AfterLast
-        }
-        () = idle => {
-            info!(kind = Kind::LifetimeOver.id(), "listener exit due to --idle-timeout");
-            Ending::Stopped
-        }
-        () = census.empty(), if only_one => Ending::Stopped,
-    }
-}
-
 /// Ends the sessions, and waits for them as long as is allowed, or until somebody has lost patience.
 async fn drain(census: &Census, stopper: &Stopper, signals: &mut Signals, limit: Duration) {
     let connections = census.connections();
@@ -279,40 +235,4 @@ async fn drain(census: &Census, stopper: &Stopper, signals: &mut Signals, limit:
             warn!(kind = Kind::SessionsCut.id(), connections, "told to stop again: sessions are cut");
         }
     }
-}
-
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn install() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.hangup.recv() => Told::Reload,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.terminate.recv() => Told::Stop,
-        }
-    }
-
-    /// A reload while the daemon stops means nothing.
-    async fn stop(&mut self) {
-        while self.next().await == Told::Reload {}
-    }
-}
-
-/// What a signal tells the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Reload,
-    Stop,
 }

@@ -15,9 +15,10 @@ use tokio::task::{AbortHandle, spawn_local};
 use tracing::{error, info, warn};
 
 use super::accept::{Serving, accept};
+use super::address::ListenAddress;
 use super::admission::Admission;
 use super::census::Census;
-use super::listener::{ListenAddress, Listener};
+use super::listener::Listener;
 use super::site::Site;
 use super::worker::Workers;
 use super::{Bound, Reload, ServerError};

@@ -8,7 +8,8 @@ use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::process;
 
-use crate::server::listener::{Inherited, ListenAddress, ListenError, Listener};
+use crate::server::address::ListenAddress;
+use crate::server::listener::{Inherited, ListenError, Listener};
 
 /// A listening socket that was passed.
 #[derive(Debug)]

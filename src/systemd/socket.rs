@@ -6,7 +6,7 @@ use super::generator::{Heading, Scope};
 use super::unit_file::{Fit, Unfit, UnitFile};
 use crate::config::Route;
 use crate::limits::Limits;
-use crate::server::listener::ListenAddress;
+use crate::server::address::ListenAddress;
 
 /// An address that the daemon could listen on, and a socket unit cannot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,61 @@
+//! When a daemon ends by itself, as the classic command line asks.
+
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tracing::info;
+
+use super::census::Census;
+use crate::log::Kind;
+
+/// When the daemon ends by itself. The default: never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifetime {
+    /// After the first session that got its 101 has ended.
+    pub run_once: bool,
+    /// So long after the start it stops accepting, and ends with its last session.
+    pub timeout: Option<Duration>,
+    /// When for so long there was no connection.
+    pub idle_timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The sessions may last as long as they like.
+    AfterLast,
+    /// The sessions are to end.
+    Stopped,
+}
+
+/// Resolves when the daemon is to end by itself.
+pub(super) async fn lifetime_over(lifetime: Lifetime, only_one: bool, census: &Census) -> Ending {
+    let after = async |timeout: Option<Duration>| match timeout {
+        Some(timeout) => sleep(timeout).await,
+        None => pending().await,
+    };
+    let idle = async {
+        let Some(limit) = lifetime.idle_timeout else { return pending().await };
+        loop {
+            census.empty().await;
+            if timeout(limit, census.occupied()).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = census.first_session_ended(), if lifetime.run_once => {
+            info!(kind = Kind::LifetimeOver.id(), "exiting due to --run-once");
+            Ending::Stopped
+        }
+        () = after(lifetime.timeout) => {
+            info!(kind = Kind::LifetimeOver.id(), "listener exit due to --timeout");
+            Ending::AfterLast
+        }
+        () = idle => {
+            info!(kind = Kind::LifetimeOver.id(), "listener exit due to --idle-timeout");
+            Ending::Stopped
+        }
+        () = census.empty(), if only_one => Ending::Stopped,
+    }
+}
