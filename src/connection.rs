@@ -64,13 +64,15 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
     };
     let refused = place.as_ref().is_some_and(|place| !place.is_served);
     let admitted = if refused { Err(Refusal::TooManyFromAddress) } else { Ok(()) };
-    // Boxed: a session should not carry the room that its handshake took.
-    let mut opening = Box::pin(open(socket, peer, &site, admitted));
     let patience = Instant::now() + STOP_PATIENCE;
-    let opened = tokio::select! {
-        opened = &mut opening => opened,
-        () = sleep(REFUSED_PATIENCE), if refused => None,
-        _ = stop.clone().draining() => timeout_at(patience, opening).await.unwrap_or_default(),
+    let opened = {
+        // Boxed, and gone before the session begins, which should not carry the room that its handshake took.
+        let mut opening = Box::pin(open(socket, peer, &site, admitted));
+        tokio::select! {
+            opened = &mut opening => opened,
+            () = sleep(REFUSED_PATIENCE), if refused => None,
+            _ = stop.clone().draining() => timeout_at(patience, opening).await.unwrap_or_default(),
+        }
     };
     if let Some(session) = opened {
         counted.session_begun();

@@ -94,3 +94,17 @@ fn a_gibibyte_from_the_target_arrives_in_constant_memory() {
     assert_eq!(received, GIB);
     assert_eq!(client.read_close(), (1000, "Target closed".to_owned()));
 }
+
+/// A session owns its sockets and a few hundred bytes: nothing of its handshake, and no buffer.
+#[test]
+fn an_idle_session_costs_less_than_5_kib() {
+    const SESSIONS: usize = 400;
+    let target = Target::listen();
+    let proxy = Proxy::classic(&["127.0.0.1:0", &target.address().to_string()]);
+    let open = |count| (0..count).map(|_| (Client::open(proxy.address()), target.accept())).collect::<Vec<_>>();
+    let _first = open(100);
+    let before = proxy.private_memory();
+    let _more = open(SESSIONS);
+    let each = proxy.private_memory().saturating_sub(before) / SESSIONS as u64;
+    assert!(each < 5 * 1024, "{each} bytes a session");
+}
