@@ -1,6 +1,7 @@
 //! Bytes go through, whole and in order, whatever the pieces.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::thread;
 
 use crate::support::client::{BINARY, CONTINUATION, Client, FIN, frame};
@@ -20,12 +21,8 @@ fn bytes_come_back_as_they_went() {
     }
 }
 
-#[test]
-fn segments_of_one_byte_are_as_good_as_any() {
-    let target = Target::listen();
-    let proxy = Proxy::classic(&["127.0.0.1:0", &target.address().to_string()]);
-    let mut client = Client::open(proxy.address());
-    let mut server = target.accept();
+/// A fragmented message there and an answer back, a byte at a time.
+fn talk_in_single_bytes<S: Read + Write>(client: &mut Client<S>, server: &mut TcpStream) {
     for byte in [frame(BINARY, b"frag"), frame(CONTINUATION, b"men"), frame(FIN | CONTINUATION, b"ted")].concat() {
         client.send(&[byte]);
     }
@@ -36,6 +33,14 @@ fn segments_of_one_byte_are_as_good_as_any() {
         server.write_all(&[*byte]).unwrap();
     }
     assert_eq!(client.read_binary(6), b"answer");
+}
+
+#[test]
+fn segments_of_one_byte_are_as_good_as_any() {
+    let target = Target::listen();
+    let proxy = Proxy::classic(&["127.0.0.1:0", &target.address().to_string()]);
+    let mut client = Client::open(proxy.address());
+    talk_in_single_bytes(&mut client, &mut target.accept());
 }
 
 #[test]
@@ -55,17 +60,7 @@ fn tls_records_of_one_byte_are_as_good_as_any() {
     let target = Target::listen();
     let secure = Secure::serve(target.address(), "");
     let mut client = secure.open();
-    let mut server = target.accept();
-    for byte in [frame(BINARY, b"frag"), frame(CONTINUATION, b"men"), frame(FIN | CONTINUATION, b"ted")].concat() {
-        client.send(&[byte]);
-    }
-    let mut got = [0; 10];
-    server.read_exact(&mut got).unwrap();
-    assert_eq!(&got, b"fragmented");
-    for byte in b"answer" {
-        server.write_all(&[*byte]).unwrap();
-    }
-    assert_eq!(client.read_binary(6), b"answer");
+    talk_in_single_bytes(&mut client, &mut target.accept());
 }
 
 #[test]
