@@ -113,7 +113,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
                 // while something moves: a side may never pause.
                 if self.tunnel.deadline().is_some_and(|deadline| deadline <= now) {
                     self.tunnel.tick(now);
-                } else if !down && !up && self.tunnel.end().is_none() && self.poll_timer(cx, now).is_pending() {
+                } else if !down && !up && self.tunnel.end().is_none() && self.poll_timer(cx).is_pending() {
                     return Poll::Pending;
                 }
             }
@@ -249,16 +249,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
         }
     }
 
-    /// Ready: time has passed for the tunnel, which may have changed its mind.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+    /// Ready: the deadline may have come, or has moved since the timer was set.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.tunnel.deadline() else {
             self.timer = None;
             return Poll::Pending;
         };
-        if deadline <= now {
-            self.tunnel.tick(now);
-            return Poll::Ready(());
-        }
         let deadline = tokio::time::Instant::from_std(deadline);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() > deadline || timer.is_elapsed() {

@@ -136,13 +136,13 @@ impl Routes {
             let admission = admissions.remove(&route.name).unwrap_or_default();
             let serving = Serving { site, admission };
             for address in &route.listen {
-                let mut doors: Vec<usize> = self.doors_of(address, &route.name, &kept);
-                kept.append(&mut doors.clone());
+                let doors = self.doors_of(address, &route.name, &kept);
+                kept.extend(&doors);
                 let fresh =
                     if doors.is_empty() { Listener::bind(address, serving.site.limits.backlog)? } else { Vec::new() };
                 let fresh = fresh.into_iter().map(Listener::watch).collect::<io::Result<Vec<_>>>();
                 let fresh = fresh.map_err(ServerError::Runtime)?;
-                wanted.push((address, serving.clone(), std::mem::take(&mut doors), fresh));
+                wanted.push((address, serving.clone(), doors, fresh));
             }
         }
         let mut old: Vec<Option<Door>> = self.doors.drain(..).map(Some).collect();
