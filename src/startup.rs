@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -25,7 +26,7 @@ use crate::log::{self, Kind, LogError};
 use crate::server::address::ListenAddress;
 use crate::server::listener::{ListenError, Listener};
 use crate::server::{Lifetime, Reload, Server, ServerError};
-use crate::systemd::activation::{self, ActivationError, Claim, Passed};
+use crate::systemd::activation::{self, ActivationError, Claim, Passed, Sockets};
 use crate::systemd::notify;
 use crate::target::Target;
 
@@ -58,6 +59,7 @@ pub enum StartupError {
 impl StartupError {
     fn exit(&self) -> Exit {
         match self {
+            Self::Server(ServerError::Bug) => Exit::Bug,
             Self::Activation(_) | Self::Config(_) | Self::Server(ServerError::Site(_)) => Exit::Config,
             _ => Exit::SystemError,
         }
@@ -65,7 +67,16 @@ impl StartupError {
 }
 
 /// Does what the command says, and returns when it is over.
+/// A panic is told by the log, or on standard error as long as there is none, and ends in the status of a bug.
 pub fn run(command: Command, directory: &Path) -> Exit {
+    guarded(|| carry_out(command, directory))
+}
+
+fn guarded(work: impl FnOnce() -> Exit) -> Exit {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Exit::Bug)
+}
+
+fn carry_out(command: Command, directory: &Path) -> Exit {
     let outcome = match command {
         Command::Check(routes) => {
             // A reader that went away is told by the signal that it was, or does not care.
@@ -83,7 +94,7 @@ pub fn run(command: Command, directory: &Path) -> Exit {
             // The errors of a configuration are whole lines, each with its place.
             let prefix = if matches!(error, StartupError::Config(_)) { "" } else { "websockify: error: " };
             let text = chain(&error);
-            notify::status(text.lines().next().unwrap_or_default());
+            notify::last_word(text.lines().next().unwrap_or_default());
             if log::is_in_journal() {
                 text.lines().for_each(|line| error!(kind = Kind::StartFailed.id(), "{line}"));
             } else {
@@ -126,16 +137,17 @@ fn run_serve(serve: Serve) -> Result<(), StartupError> {
     let Serve { routes: cli::Routes { directory, names }, log } = serve;
     let passed = activation::passed()?; // before anything else opens descriptors
     log::init(&log, false)?;
-    let mut server = Server::new(Lifetime::default(), false);
-    if let Some(sockets) = passed {
-        adopt(&mut server, sockets, &directory, &names)?;
+    let server = if let Some(sockets) = passed {
+        adopt(sockets, &directory, &names)
     } else {
+        let mut server = Server::new(Lifetime::default(), false);
         let routes = load(&directory, &names).map_err(StartupError::Config)?;
         raise_descriptor_limit(&routes);
         for route in &routes {
             server.bind(route)?;
         }
-    }
+        server
+    };
     let reload: Reload = Box::new(move || {
         load(&directory, &names).map_err(|error| error.problems.iter().map(ToString::to_string).collect())
     });
@@ -147,8 +159,9 @@ fn load(directory: &Path, names: &[String]) -> Result<Vec<Route>, ConfigError> {
     Ok(loaded.into_iter().map(|loaded| loaded.route).collect())
 }
 
-/// Deals systemd's sockets out to the routes. One whose file is broken gets its sockets too, to say so on them.
-fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[String]) -> Result<(), StartupError> {
+/// Deals systemd's sockets out to the routes. One whose file is broken gets its sockets too, to say so on them; so does a
+/// socket that is for no route.
+fn adopt(sockets: Sockets, directory: &Path, names: &[String]) -> Server {
     let Survey { loaded, problems, .. } = config::survey(directory, names, &Surroundings::of_this_process());
     let mut broken: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for problem in &problems {
@@ -162,7 +175,15 @@ fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[S
     }
     let sound = loaded.iter().map(|loaded| Claim { route: &loaded.route.name, listen: &loaded.route.listen });
     let claims: Vec<Claim<'_>> = sound.chain(broken.keys().map(|name| Claim { route: name, listen: &[] })).collect();
-    let mut dealt = activation::deal(sockets, &claims)?.into_iter();
+    let Sockets { usable, mut unusable } = sockets;
+    let (dealt, strays) = activation::deal(usable, &claims);
+    let stray = |Passed { name, listener }: &Passed| ActivationError::Unclaimed {
+        name: name.clone(),
+        address: listener.to_string(),
+    };
+    unusable.extend(strays.iter().map(stray));
+    let mut server = Server::activated(&unusable);
+    let mut dealt = dealt.into_iter();
     raise_descriptor_limit(loaded.iter().map(|loaded| &loaded.route));
     for (Loaded { route, .. }, listeners) in loaded.iter().zip(&mut dealt) {
         server.adopt(route, listeners);
@@ -170,7 +191,10 @@ fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[S
     for ((name, problems), listeners) in broken.into_iter().zip(dealt) {
         server.adopt_broken(name, listeners, &problems);
     }
-    Ok(())
+    for Passed { name, listener } in strays {
+        server.adopt_stray(&name, listener);
+    }
+    server
 }
 
 fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
@@ -185,6 +209,7 @@ fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
         tls: None,
         allow_clients: None,
         heartbeat: None,
+        exit_idle: None,
         limits: Limits::default(),
     };
     let mut server = Server::new(Lifetime::default(), false);
@@ -230,5 +255,17 @@ fn raise_descriptor_limit<'a>(routes: impl IntoIterator<Item = &'a Route>) {
             needed,
             "fewer descriptors are allowed than limits.connections may need: raise LimitNOFILE= or lower the bound"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_bug_to_whoever_waits_for_the_process() {
+        assert_eq!(guarded(|| panic!("a bug, for a test")), Exit::Bug);
+        assert_eq!(StartupError::Server(ServerError::Bug).exit(), Exit::Bug);
+        assert_eq!(Exit::Bug.status(), 70);
     }
 }

@@ -39,6 +39,18 @@ fn expect_in_route(text: &str, expected: &[&str]) {
 }
 
 #[test]
+fn an_exit_that_would_come_all_the_time() {
+    expect_in_route(
+        "exit-idle = \"900ms\"",
+        &[
+            "vnc.toml:3:13: 'exit-idle' is 900ms, and less than 1s: write \"1s\" at least, or systemd would take the restarts \
+           for a failure",
+        ],
+    );
+    expect_in_route("exit-idle = \"1s\"", &[]);
+}
+
+#[test]
 fn a_sound_file_has_no_complaint() {
     expect_in_route("web = \"www\"\n[tls]\ncertificate = \"vnc.pem\"\nkey = \"vnc.pem\"\n", &[]);
 }

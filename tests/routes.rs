@@ -92,6 +92,7 @@ drain-timeout = "1m"
             }),
             allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
             heartbeat: Some(Duration::from_secs(90)),
+            exit_idle: None,
             limits: Limits {
                 connections: NonZeroUsize::new(100).unwrap(),
                 connections_per_address: NonZeroUsize::new(10),
@@ -121,6 +122,7 @@ fn what_is_left_out_has_its_default() {
             tls: None,
             allow_clients: None,
             heartbeat: None,
+            exit_idle: None,
             limits: Limits::default(),
         }
     );

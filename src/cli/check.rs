@@ -1,7 +1,7 @@
 //! `websockify check`: what is wrong with routes, without starting them.
 //!
 //! Beyond what loading finds, it loads the certificates and looks up the targets' names. A name that cannot be looked
-//! up is a warning: it may exist when a session needs it.
+//! up is a warning: it may exist when a session needs it. So is what the daemon could serve, and a unit cannot hold.
 
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
@@ -9,6 +9,8 @@ use std::net::ToSocketAddrs;
 use super::Routes;
 use super::exit::Exit;
 use crate::config::{self, Loaded, Problem, Surroundings, Survey, chain};
+use crate::socket::is_localhost;
+use crate::systemd::generator::misfits;
 use crate::target::Target;
 use crate::tls::{Tls, TlsError};
 
@@ -32,6 +34,10 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                 sound = false;
             }
         }
+        for (listen, misfit) in misfits(&loaded.route) {
+            let place = listen.and_then(|index| loaded.places.listen.get(index)).unwrap_or(&loaded.places.target);
+            writeln!(problems, "{place}: warning: not as a systemd unit: {misfit}")?;
+        }
         if let Err(error) = look_up(&loaded.route.target) {
             let (place, target) = (&loaded.places.target, &loaded.route.target);
             writeln!(problems, "{place}: warning: the host of target '{target}' is not found now: {error}")?;
@@ -52,6 +58,7 @@ fn concerns(problem: &Problem, loaded: &Loaded) -> bool {
 
 fn look_up(target: &Target) -> io::Result<()> {
     match target {
+        Target::Tcp { host, .. } if is_localhost(host) => Ok(()),
         Target::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().map(drop),
         Target::Unix(_) => Ok(()),
     }

@@ -21,6 +21,7 @@ pub(crate) struct File {
     pub(crate) listen: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) listen_mode: Option<Spanned<String>>,
     pub(crate) target: Option<Spanned<String>>,
+    pub(crate) exit_idle: Option<Spanned<String>>,
     pub(crate) web: Option<Web>,
     pub(crate) tls: Option<Tls>,
     pub(crate) access: Option<Access>,
@@ -104,6 +105,7 @@ impl File {
             listen: table.take("listen", super::EXAMPLE_LISTEN),
             listen_mode: table.take("listen-mode", "listen-mode = \"660\""),
             target: table.take("target", super::EXAMPLE_TARGET),
+            exit_idle: table.take("exit-idle", "exit-idle = \"10min\""),
             web: table.string_or_table("web", "web = \"/usr/share/novnc\"", Web::Short, |table| {
                 Web::Table(WebTable::read(table))
             }),

@@ -64,6 +64,7 @@ impl File {
         let mut reader = Reader { name, base, surroundings, complaints };
         let listen = reader.listen(self.listen, self.listen_mode, sockets);
         let target = reader.target(self.target);
+        let exit_idle = reader.exit_idle(self.exit_idle);
         let web = self.web.and_then(|web| reader.web(web));
         let tls = self.tls.and_then(|tls| reader.tls(tls));
         let allow_clients = self.access.and_then(|access| reader.allow_clients(access));
@@ -82,6 +83,7 @@ impl File {
             tls,
             allow_clients,
             heartbeat,
+            exit_idle,
             limits,
         });
         Meaning { route, listen, target: target_place, certificate, key }

@@ -53,6 +53,8 @@ pub struct Route {
     pub allow_clients: Option<AllowedClients>,
     /// Interval of the WebSocket pings sent to clients; None: no pings.
     pub heartbeat: Option<Duration>,
+    /// After so long without a connection the daemon ends, if systemd starts it again for the next. None: never.
+    pub exit_idle: Option<Duration>,
     /// Its bounds.
     pub limits: Limits,
 }

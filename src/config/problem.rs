@@ -61,6 +61,11 @@ pub enum Mistake {
              write less than {0}"
     )]
     ConnectTimeout(humantime::Duration),
+    /// A daemon that would end all the time.
+    #[error(
+        "'exit-idle' is {0}, and less than 1s: write \"1s\" at least, or systemd would take the restarts for a failure"
+    )]
+    ExitIdle(humantime::Duration),
     /// A number beyond its bounds.
     #[error("{number} is out of range: '{key}' is from {min} to {max}")]
     Count {

@@ -80,8 +80,13 @@ The record itself says why.
 the port. No answer in time, \"No route to host\" or \"Network is
 unreachable\": a firewall or a wrong address. \"Permission denied\" or \"No
 such file or directory\" for a Unix socket: its path, its mode, or the
-directories above it. \"Operation not permitted\": the unit's own
-IPAddressDeny= forbids this target.
+directories above it.
+
+The unit itself lets the service connect to the target of its file only,
+and only as the file was at the last `systemctl daemon-reload`: whatever
+else it tries to reach does not answer in time. After a change of `target`:
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@
 
 Check from this machine whether the target answers:
     socat -u OPEN:/dev/null TCP:@WEBSOCKIFY_TARGET@ && echo it does
@@ -97,6 +102,33 @@ are not affected.
 Behind a reverse proxy all clients have the proxy's address. Otherwise
 somebody opens too many. To raise the bound, set
 `limits.connections-per-address` in the route's file, or remove it.",
+        ),
+        Kind::ClientDenied => (
+            "A client may not connect from its address",
+            "\
+@WEBSOCKIFY_CLIENT@ is not in a network that `access.allow-clients` of the
+route @WEBSOCKIFY_ROUTE@ names. Its connection was closed without a word.
+Of many such clients only some are shown, and the others counted.
+
+If it should come in, add its address there, and let systemd know it, too:
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@.socket
+Behind a reverse proxy all clients have the proxy's address.",
+        ),
+        Kind::KernelCheckMissing => (
+            "The kernel lets clients through that it should keep away",
+            "\
+The socket unit of the route @WEBSOCKIFY_ROUTE@ tells the kernel to drop
+the packets of clients that `access.allow-clients` does not name
+(IPAddressDeny=), and one of them got through: @WEBSOCKIFY_CLIENT@.
+The proxy turns them away by itself, so nobody gets in; but they reach it.
+
+The kernel has no BPF for control groups, or systemd may not use it, as in
+many containers:
+    journalctl -b | grep -i 'BPF\\|IP firewall'
+Or the socket is older than the list:
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@.socket",
         ),
         Kind::ConnectionUnserved => (
             "A connection was accepted and could not be served",
@@ -117,7 +149,10 @@ Clients can connect, and are connected with @WEBSOCKIFY_TARGET@.",
         Kind::ListeningOver => (
             "An address is out of service",
             "\
-The new configuration no longer names this address: @MESSAGE@.
+    @MESSAGE@
+
+The new configuration does not name this address any more; or, when it is
+an error, another program took it while a reload tried to change it.
 Sessions that came by it go on.",
         ),
         Kind::RouteFull => (
@@ -194,6 +229,33 @@ sockets that were passed are served. To get those of the file:
     systemctl daemon-reload
     systemctl restart websockify@@WEBSOCKIFY_ROUTE@.socket",
         ),
+        Kind::SocketUnusable => (
+            "systemd passed a socket that cannot be used",
+            "\
+    @MESSAGE@
+
+A drop-in of the socket unit, or a unit of your own, makes another kind of
+socket than ListenStream= does. The proxy serves the others, if there are
+any, and runs on: if it ended, the data that wait in that socket would start
+it again at once, until systemd gives the socket up.
+
+See where the line comes from, remove it, and make the sockets anew:
+    systemctl cat 'websockify@*.socket'
+    systemctl daemon-reload
+    systemctl restart UNIT.socket",
+        ),
+        Kind::UnitOutdated => (
+            "The unit was made of an older version of the route's file",
+            "\
+    @MESSAGE@
+
+The drop-ins of a route's units are made of its file at each
+`systemctl daemon-reload`, and hold for a service from its start on. A
+reload of the service alone reads the file and changes no unit.
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@
+For `access.allow-clients` restart websockify@@WEBSOCKIFY_ROUTE@.socket too.",
+        ),
         Kind::ConfigurationMistake => (
             "There is a mistake in the configuration",
             "\
@@ -214,7 +276,8 @@ reload again.",
         Kind::LifetimeOver => (
             "The proxy ends by itself",
             "\
-It was started with an option that says when: @MESSAGE@.",
+An option or the routes' files say when: @MESSAGE@.
+With `exit-idle` the next connection starts it again.",
         ),
         Kind::Stopping => (
             "The proxy stops, and its sessions are told",
@@ -258,6 +321,50 @@ the same:
     openssl x509 -noout -pubkey -in CERTIFICATE
     openssl pkey -pubout -in KEY
 Once the files are right, they are used without a reload.",
+        ),
+        Kind::CertificateExpiring => (
+            "A certificate is about to expire",
+            "\
+@WEBSOCKIFY_CERTIFICATE@
+of the route @WEBSOCKIFY_ROUTE@ is valid until @WEBSOCKIFY_UNTIL@.
+After that clients refuse to connect by TLS. This is told once a day.
+
+Renew it. A file is read again when it changes. A service has got it from
+systemd when it was started, so that it is to be restarted:
+    systemctl try-restart websockify@@WEBSOCKIFY_ROUTE@",
+        ),
+        Kind::CertificateExpired => (
+            "A certificate has expired",
+            "\
+@WEBSOCKIFY_CERTIFICATE@
+of the route @WEBSOCKIFY_ROUTE@ was valid until @WEBSOCKIFY_UNTIL@. It is
+still served, and clients refuse it: browsers do not connect by wss://.
+
+Renew it. A file is read again when it changes. A service has got it from
+systemd when it was started, so that it is to be restarted:
+    systemctl try-restart websockify@@WEBSOCKIFY_ROUTE@
+If it has been renewed already, that restart is what is missing.",
+        ),
+        Kind::ExitIdleUnused => (
+            "The proxy will not end when it is idle",
+            "\
+The route @WEBSOCKIFY_ROUTE@ says `exit-idle`, and the proxy has made its
+sockets by itself: if it ended, nobody would start it again. So it stays.
+
+Let systemd listen:
+    systemctl enable --now websockify@@WEBSOCKIFY_ROUTE@.socket
+or remove `exit-idle` from the route's file.",
+        ),
+        Kind::Bug => (
+            "A bug of the proxy",
+            "\
+    @MESSAGE@
+
+A connection in which it happens is lost, and the others go on. Where all
+connections depend on it, the proxy ends with the status 70, and systemd
+starts it again.
+
+Please report it, with the records of websockify around this one.",
         ),
         Kind::DescriptorsScarce => (
             "There may not be enough descriptors for all connections",

@@ -32,12 +32,20 @@ kinds! {
     TargetUnreachable = 0xb26b063a_8829_4194_a617_bf95a758ac90,
     /// An address has as many connections as one may have.
     AddressFull = 0x20656979_6da4_4631_ab79_1da001858d1a,
+    /// A client whose address may not connect.
+    ClientDenied = 0x089a59c6_18a5_4114_9051_2d48bb768de9,
+    /// A client that the kernel was to keep away.
+    KernelCheckMissing = 0xef41b0fd_edc0_402b_9ff6_15f4b2d6aaf2,
     /// A client of a route that is out of order.
     OutOfOrder = 0x69de5304_6c3f_4c53_b499_7fec98e1ada3,
     /// A route whose file is broken, and whose sockets say so.
     RouteOutOfOrder = 0x4204d8a5_8ea6_4996_9a82_890449b3a2e1,
     /// systemd passed other sockets than the route's file wants.
     ListenDiffers = 0x68cafd15_3187_445a_8b0f_a65e94c8b03d,
+    /// systemd passed something that nobody can be accepted from.
+    SocketUnusable = 0xaef7661b_7e1f_448b_915b_3bdf900b7b02,
+    /// The units were made of another version of the route's file.
+    UnitOutdated = 0x2ab7d58a_99ec_4891_875a_c18f4298b31b,
     /// The kernel would not let a worker wait for a connection.
     ConnectionUnserved = 0x41b587f9_7f1c_44c2_9571_5b66af753110,
     /// Clients can connect.
@@ -70,8 +78,16 @@ kinds! {
     CertificateRenewed = 0x0b85f2df_11e0_468e_8995_c239e82d40b5,
     /// A changed certificate cannot be used.
     CertificateUnusable = 0xb6a5f7d5_e399_46cd_a1aa_ab095f79d444,
+    /// A certificate whose time is nearly over.
+    CertificateExpiring = 0x98694bcb_3740_4474_9dca_b949a6647439,
+    /// A certificate whose time is over.
+    CertificateExpired = 0xc43c1426_4b01_4e27_8fa3_119e82858fce,
     /// The program may open fewer descriptors than it may need.
     DescriptorsScarce = 0xae19971c_babb_46c6_9e4f_f9efc21eddf3,
+    /// `exit-idle` of a route whose socket is the program's own.
+    ExitIdleUnused = 0x686e2231_904a_42b1_a2d6_b25677713d88,
+    /// A panic.
+    Bug = 0x6782695e_4342_4a3e_b51e_24286aae0830,
     /// What stood in the way of a start.
     StartFailed = 0xd0262ae2_f8cd_47a4_a084_570a90d02851,
     /// The log file takes no more records.

@@ -18,6 +18,12 @@ struct Counts {
     sessions_ended: usize,
 }
 
+/// A session, counted until this is dropped, as a panic does, too.
+#[derive(Debug)]
+pub struct CountedSession<'a> {
+    census: &'a Census,
+}
+
 /// A connection, counted until this is dropped.
 #[derive(Debug)]
 pub struct Counted {
@@ -69,12 +75,14 @@ impl Census {
 
 impl Counted {
     /// The connection is a session now: it has got its 101.
-    pub fn session_begun(&self) {
+    pub fn session(&self) -> CountedSession<'_> {
         self.census.counts.send_modify(|counts| counts.sessions += 1);
+        CountedSession { census: &self.census }
     }
+}
 
-    /// The session has ended.
-    pub fn session_ended(&self) {
+impl Drop for CountedSession<'_> {
+    fn drop(&mut self) {
         self.census.counts.send_modify(|counts| {
             counts.sessions -= 1;
             counts.sessions_ended += 1;
@@ -85,5 +93,27 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.census.counts.send_modify(|counts| counts.connections -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_leaves_the_counts_right() {
+        let census = Arc::new(Census::default());
+        let connection = census.count();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _session = connection.session();
+            assert_eq!((census.connections(), census.sessions()), (1, 1));
+            panic!("a bug, for a test");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!((census.connections(), census.sessions()), (1, 0));
+        drop(connection);
+        assert_eq!(census.connections(), 0);
     }
 }

@@ -4,12 +4,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::access::AllowedClients;
 use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
+use crate::log::Quotas;
+use crate::systemd::confinement::Confinement;
 use crate::target::Target;
 use crate::tls::{Tls, TlsError};
 
@@ -32,6 +35,14 @@ pub struct Site {
     pub limits: Limits,
     /// Whether to show symbols of what moves on standard output.
     pub traffic: bool,
+    /// After so long without a connection the daemon may end.
+    pub exit_idle: Option<Duration>,
+    /// Why sessions may not reach the target, and what to do about it.
+    pub target_excluded: Option<String>,
+    /// Whether the kernel was asked to keep away whom `allow_clients` does not name, and nobody has proved that it does not.
+    pub kernel_filters: AtomicBool,
+    /// How much its clients may write into the log.
+    pub quotas: Quotas,
 }
 
 /// What a route does for a client that has shaken hands.
@@ -75,15 +86,27 @@ pub enum SiteError {
 }
 
 impl Site {
-    /// Loads what `route` names.
-    pub fn open(route: &Route, traffic: bool) -> Result<Self, SiteError> {
+    /// Loads what `route` names. `confinement`: what the units let through.
+    pub fn open(route: &Route, confinement: &Confinement, traffic: bool) -> Result<Self, SiteError> {
         let name = route.name.clone();
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
         let Route { target, allow_clients, heartbeat, limits, .. } = route.clone();
-        let service = Service::Relay(target);
-        Ok(Self { name, tls, files, service, allow_clients, heartbeat, limits, traffic })
+        Ok(Self {
+            name,
+            tls,
+            files,
+            service: Service::Relay(target),
+            allow_clients,
+            heartbeat,
+            limits,
+            traffic,
+            exit_idle: route.exit_idle,
+            target_excluded: confinement.excludes_target_of(route),
+            kernel_filters: confinement.filters_clients_of(route).into(),
+            quotas: Quotas::default(),
+        })
     }
 
     /// A route of which nothing but its name can be trusted.
@@ -97,6 +120,10 @@ impl Site {
             heartbeat: None,
             limits: Limits::default(),
             traffic: false,
+            exit_idle: None,
+            target_excluded: None,
+            kernel_filters: false.into(),
+            quotas: Quotas::default(),
         }
     }
 }

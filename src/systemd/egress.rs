@@ -1,7 +1,10 @@
 //! Which network a route's service needs to reach its target, as far as its file tells.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
+use crate::socket::is_localhost;
 use crate::target::Target;
 
 /// What the service must be able to reach.
@@ -22,13 +25,43 @@ impl Egress {
     pub(super) fn of(target: &Target) -> Self {
         match target {
             Target::Unix(_) => Self::None,
-            Target::Tcp { host, .. } if host.eq_ignore_ascii_case("localhost") => Self::Loopback,
+            Target::Tcp { host, .. } if is_localhost(host) => Self::Loopback,
             // An address with a scope, `fe80::1%eth0`, goes to the address all the same.
             Target::Tcp { host, .. } => match host.split('%').next().unwrap_or(host).parse::<IpAddr>() {
                 Ok(address) if address.to_canonical().is_loopback() => Self::Loopback,
                 Ok(address) => Self::Address(address.to_canonical()),
                 Err(_) => Self::Anything,
             },
+        }
+    }
+
+    /// Whether a service that may reach this may reach `other`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        *self == Self::Anything || *other == Self::None || self == other
+    }
+}
+
+/// As the unit's environment has it.
+impl fmt::Display for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Loopback => f.write_str("localhost"),
+            Self::Address(address) => address.fmt(f),
+            Self::Anything => f.write_str("any"),
+        }
+    }
+}
+
+impl FromStr for Egress {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::None),
+            "localhost" => Ok(Self::Loopback),
+            "any" => Ok(Self::Anything),
+            address => address.parse().map(Self::Address),
         }
     }
 }
@@ -54,6 +87,7 @@ mod tests {
         ];
         for (target, egress) in cases {
             assert_eq!(Egress::of(&target.parse().unwrap()), egress, "{target}");
+            assert_eq!(egress.to_string().parse(), Ok(egress));
         }
     }
 }

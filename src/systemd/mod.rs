@@ -4,6 +4,7 @@
 //! routes. Nothing here is needed to run without it: then no sockets are passed, and nobody is told.
 
 pub mod activation;
+pub mod confinement;
 mod egress;
 pub mod generator;
 pub mod notify;

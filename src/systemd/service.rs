@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::confinement::{CLIENTS, EGRESS, clients};
 use super::egress::Egress;
 use super::generator::{Heading, Scope};
 use super::unit_file::{Fit, Unfit, UnitFile};
@@ -31,7 +32,7 @@ pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) ->
             credentials(&mut unit, route, &mut unfit);
             exceptions(&mut unit, route, &mut unfit);
         }
-        network(&mut unit, &route.target, scope);
+        network(&mut unit, route, scope);
         bounds(&mut unit, &route.limits);
     }
     (unit.into_text(), unfit)
@@ -119,8 +120,15 @@ fn socket_directory(path: &Path) -> &Path {
 }
 
 /// The inherited sockets keep working under all of this: they are governed by the socket's unit.
-fn network(unit: &mut UnitFile, target: &Target, scope: Scope) {
-    let egress = Egress::of(target);
+fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
+    let egress = Egress::of(&route.target);
+    if scope == Scope::System || egress == Egress::None {
+        unit.because("what these units were made of: the daemon tells when its file has changed since");
+        unit.set("Environment", &format!("{EGRESS}={egress}"));
+    }
+    if scope == Scope::System {
+        unit.set("Environment", &format!("{CLIENTS}={}", clients(route.allow_clients.as_ref())));
+    }
     if egress == Egress::None {
         unit.because("target: a Unix socket; the service needs no network, for clients come by inherited sockets");
         if scope == Scope::System {

@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::Target;
-use crate::socket::Socket;
+use crate::socket::{Socket, is_localhost, loopback};
 
 /// Why a target cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +66,11 @@ async fn dial_path(target: &Target, path: &Path, deadline: Instant) -> Result<So
 async fn dial_host(target: &Target, host: &str, port: u16, deadline: Instant) -> Result<Socket, DialError> {
     let timed_out = || DialError::TimedOut(target.clone());
     let resolve = |source| DialError::Resolve { host: host.to_owned(), source };
-    let addresses: Vec<SocketAddr> =
-        timeout_at(deadline, lookup_host((host, port))).await.map_err(|_| timed_out())?.map_err(resolve)?.collect();
+    let addresses: Vec<SocketAddr> = if is_localhost(host) {
+        loopback(port).into() // also on a machine without /etc/hosts, and it is all that the unit lets through
+    } else {
+        timeout_at(deadline, lookup_host((host, port))).await.map_err(|_| timed_out())?.map_err(resolve)?.collect()
+    };
     connect_any(target, &addresses, deadline)
         .await
         .unwrap_or_else(|| Err(resolve(io::Error::new(io::ErrorKind::NotFound, "no addresses"))))
@@ -137,6 +140,19 @@ mod tests {
         assert!(connect_any(&target, &both, deadline()).await.unwrap().is_ok());
         let alone = connect_any(&target, &[silent], deadline()).await.unwrap().unwrap_err();
         assert!(matches!(alone, DialError::TimedOut(_)));
+    }
+
+    #[tokio::test]
+    async fn localhost_is_both_loopbacks_without_a_look_into_any_table() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            for name in ["localhost", "LocalHost."] {
+                let target: Target = format!("{name}:{}", address.port()).parse().unwrap();
+                let Socket::Tcp(stream) = dial(&target, Duration::from_secs(5)).await.unwrap() else { unreachable!() };
+                assert_eq!(stream.peer_addr().unwrap(), address);
+            }
+        }
     }
 
     #[tokio::test]
