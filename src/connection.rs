@@ -4,15 +4,17 @@
 //! that early frames cannot be forgotten. Before the 101 there is one deadline; after it there is one way to end, a value,
 //! which is logged once.
 
-use std::thread;
+mod unfinished;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use tokio::io::{AsyncWriteExt as _, Result as IoResult};
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
+use self::unfinished::Unfinished;
 use crate::http::{Head, Incoming, farewell, next_upgrade, refuse};
 use crate::log::Kind;
 use crate::relay::drive::drive;
@@ -82,29 +84,6 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
         relay(session, peer, &site, stop).await;
     }
     drop((permit, place));
-}
-
-/// A connection that is being served. A panic is the only way to drop it before its end: then somebody who asks for the session
-/// finds out, and not only where in the code it was.
-struct Unfinished<'a> {
-    session: Option<SessionId>,
-    peer: Peer,
-    site: &'a Site,
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            error!(
-                kind = Kind::Bug.id(),
-                session = self.session.map(tracing::field::display),
-                client = %self.peer,
-                target = %self.site.service,
-                route = self.site.name,
-                "a bug ended a connection: the record before this one says where it is"
-            );
-        }
-    }
 }
 
 /// From the first byte to the 101. None: it did not come to that, and the client has been told.
@@ -307,56 +286,4 @@ fn log_not_accepted<T>(peer: Peer, site: &Site, error: &AcceptError) -> Option<T
     let cause = std::error::Error::source(error).map(tracing::field::display);
     debug!(client = %peer, route = site.name, cause, "connection closed: {error}");
     None
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-mod tests {
-    use std::fmt::Write as _;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::{Arc, Mutex};
-
-    use tracing::field::{Field, Visit};
-    use tracing::subscriber::with_default;
-    use tracing::{Event, Subscriber};
-    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-
-    use super::*;
-
-    /// Keeps the fields of all records.
-    #[derive(Clone, Default)]
-    struct Records(Arc<Mutex<String>>);
-
-    impl<S: Subscriber> Layer<S> for Records {
-        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-            event.record(&mut Line(&mut self.0.lock().unwrap()));
-        }
-    }
-
-    struct Line<'a>(&'a mut String);
-
-    impl Visit for Line<'_> {
-        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-            let _ = write!(self.0, "{field}={value:?} "); // a String takes everything
-        }
-    }
-
-    #[test]
-    fn a_panic_is_told_with_the_session_that_it_ended() {
-        let (records, id) = (Records::default(), SessionId::next());
-        let site = Site::out_of_order("vnc");
-        with_default(tracing_subscriber::registry().with(records.clone()), || {
-            drop(Unfinished { session: Some(id), peer: Peer::Unix, site: &site });
-            assert_eq!(*records.0.lock().unwrap(), "", "an end is not a bug");
-            let panicked = catch_unwind(AssertUnwindSafe(|| {
-                let _unfinished = Unfinished { session: Some(id), peer: Peer::Unix, site: &site };
-                panic!("a bug, for a test");
-            }));
-            assert!(panicked.is_err());
-        });
-        let told = records.0.lock().unwrap();
-        for part in [&format!("session={id} "), "route=\"vnc\" ", "client=unix "] {
-            assert!(told.contains(part), "{told}");
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! What the service manager hears of the daemon while it runs: how it stands, in words, and that it still turns.
 
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
@@ -7,16 +8,103 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until};
 
 use super::census::Census;
-use super::expiry::{Expiry, date};
+use super::expiry::{Expiries, Expiry, date};
 use super::reload::Routes;
 use crate::systemd::notify::{self, Notifier};
 
 /// Sessions come and go faster than anybody reads.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// All that the manager hears.
+#[derive(Debug)]
+pub(super) struct Health {
+    notifier: Notifier,
+    status: Status,
+    expiries: Expiries,
+    watchdog: Watchdog,
+    /// Rings when the status has something new to say.
+    news: Rc<Notify>,
+}
+
+/// What it is time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    LookAtCertificates,
+    SayStatus,
+    SignOfLife,
+}
+
+impl Health {
+    /// `unusable`: what is wrong with passed sockets. `problems`: what is wrong with routes.
+    pub(super) fn new(routes: &Routes, unusable: Vec<String>, problems: Vec<String>) -> Self {
+        Self {
+            notifier: Notifier::new(),
+            status: Status::new(unusable, problems),
+            expiries: Expiries::default(),
+            watchdog: Watchdog::new(),
+            news: routes.news(),
+        }
+    }
+
+    /// Tells that everything is loaded and served.
+    pub(super) fn ready(&mut self, routes: &Routes) {
+        self.look(routes);
+        self.notifier.ready(self.status.text());
+    }
+
+    pub(super) fn reload_begins(&self) {
+        self.notifier.reloading();
+    }
+
+    /// Tells the outcome of a reload, with what is to be said of the routes' new state.
+    pub(super) fn reloaded(&mut self, outcome: Result<Vec<String>, String>, routes: &Routes) {
+        self.status.reloaded(outcome);
+        self.ready(routes);
+    }
+
+    /// Tells that the end has begun.
+    pub(super) fn stopping(&self, status: &str) {
+        self.notifier.stopping(status);
+    }
+
+    /// Tells that the end may take so long.
+    pub(super) fn extend_timeout(&self, by: Duration) {
+        self.notifier.extend_timeout(by);
+    }
+
+    /// Resolves when there is something to do.
+    pub(super) async fn due(&mut self, census: &Census) -> Due {
+        tokio::select! {
+            () = self.watchdog.due() => Due::SignOfLife,
+            () = self.expiries.due() => Due::LookAtCertificates,
+            () = self.status.changed(census, &self.news) => Due::SayStatus,
+        }
+    }
+
+    /// Does it.
+    pub(super) fn attend(&mut self, due: Due, routes: &Routes) {
+        match due {
+            Due::SignOfLife => Watchdog::feed(routes),
+            Due::LookAtCertificates => {
+                self.look(routes);
+                self.news.notify_one();
+            }
+            Due::SayStatus => {
+                self.look(routes);
+                self.status.say(&self.notifier, &self.news);
+            }
+        }
+    }
+
+    fn look(&mut self, routes: &Routes) {
+        self.expiries.look(routes.sites().iter().map(AsRef::as_ref), SystemTime::now());
+        self.status.describe(routes, self.expiries.first());
+    }
+}
+
 /// The line that `systemctl status` shows.
 #[derive(Debug)]
-pub(super) struct Status {
+struct Status {
     /// What was said last.
     said: String,
     /// A moment, for other things happen while it is waited for.
@@ -44,7 +132,7 @@ pub(super) enum ClientCheck {
 }
 
 impl Status {
-    pub(super) fn new(lasting: Vec<String>, problems: Vec<String>) -> Self {
+    fn new(lasting: Vec<String>, problems: Vec<String>) -> Self {
         Self {
             said: String::new(),
             not_before: Instant::now(),
@@ -58,7 +146,7 @@ impl Status {
     }
 
     /// The outcome of a reload, with what is to be said of the routes' new state.
-    pub(super) fn reloaded(&mut self, outcome: Result<Vec<String>, String>) {
+    fn reloaded(&mut self, outcome: Result<Vec<String>, String>) {
         match outcome {
             Ok(problems) => {
                 self.problems = problems;
@@ -69,13 +157,13 @@ impl Status {
     }
 
     /// What there is to say of the routes besides.
-    pub(super) fn describe(&mut self, routes: &Routes, certificate: Option<&Expiry>) {
+    fn describe(&mut self, routes: &Routes, certificate: Option<&Expiry>) {
         self.check = routes.client_check();
         self.certificate = certificate.map(|expiry| (expiry.clone(), routes.are_several()));
     }
 
     /// Resolves when the number of sessions has changed or there are other news; at most once a second.
-    pub(super) async fn changed(&mut self, census: &Census, news: &Notify) {
+    async fn changed(&mut self, census: &Census, news: &Notify) {
         sleep_until(self.not_before).await;
         tokio::select! {
             () = census.sessions_not(self.sessions) => {}
@@ -86,13 +174,13 @@ impl Status {
     }
 
     /// What to say.
-    pub(super) fn text(&mut self) -> &str {
+    fn text(&mut self) -> &str {
         self.said = self.compose(SystemTime::now());
         &self.said
     }
 
     /// Says it, if it is not what was said last. What the manager does not take is said again.
-    pub(super) fn say(&mut self, notifier: &Notifier, news: &Notify) {
+    fn say(&mut self, notifier: &Notifier, news: &Notify) {
         let text = self.compose(SystemTime::now());
         if text == self.said {
             return;
@@ -132,18 +220,18 @@ impl Status {
 /// Tells the manager that all is well, as long as it is: every listener is accepted from, and every worker answers. A timer
 /// alone would say so of a daemon that serves nobody.
 #[derive(Debug)]
-pub(super) struct Watchdog {
+struct Watchdog {
     /// How often, and when next. None: nobody asks.
     beat: Option<(Duration, Instant)>,
 }
 
 impl Watchdog {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { beat: notify::watchdog_interval().map(|interval| (interval, Instant::now())) }
     }
 
     /// Resolves when it is time to look.
-    pub(super) async fn due(&mut self) {
+    async fn due(&mut self) {
         match &mut self.beat {
             None => std::future::pending().await,
             Some((interval, next)) => {
@@ -153,7 +241,7 @@ impl Watchdog {
         }
     }
 
-    pub(super) fn feed(routes: &Routes) {
+    fn feed(routes: &Routes) {
         if routes.are_open() {
             let workers = routes.workers();
             spawn_local(async move {

@@ -14,6 +14,7 @@ mod health;
 mod lifetime;
 pub mod listener;
 mod reload;
+mod room;
 mod signals;
 pub mod site;
 mod socket_file;
@@ -25,7 +26,7 @@ pub use self::lifetime::Lifetime;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -37,8 +38,7 @@ use self::admission::Admission;
 use self::alarm::Alarm;
 use self::census::Census;
 use self::circumstances::Circumstances;
-use self::expiry::Expiries;
-use self::health::{Status, Watchdog};
+use self::health::Health;
 use self::lifetime::{Ending, lifetime_over};
 use self::listener::{Inherited, ListenError, Listener};
 use self::reload::Routes;
@@ -51,7 +51,6 @@ use crate::log::Kind;
 use crate::socket::{Accepted, Peer};
 use crate::systemd::activation::ActivationError;
 use crate::systemd::confinement::Confinement;
-use crate::systemd::notify::Notifier;
 use crate::websocket::close::CloseCode;
 
 /// Reads the routes anew; or says, a line each, what is wrong with them.
@@ -213,16 +212,11 @@ impl Server {
             let (admission, counted) = (Arc::new(Admission::default()), census.count());
             routes.workers().assign(Job { accepted, peer, site, admission, permit: None, counted }).await;
         }
-        let (notifier, news) = (Notifier::new(), routes.news());
-        let mut expiries = Expiries::default();
-        expiries.look(routes.sites().iter().map(AsRef::as_ref), SystemTime::now());
-        let mut status = Status::new(self.unusable, self.problems);
-        let mut watchdog = Watchdog::new();
         let (exit_idle, exit_idle_now) = watch::channel(routes.exit_idle());
         let only_one = connected_drain_timeout.is_some();
         let mut over = std::pin::pin!(lifetime_over(self.lifetime, exit_idle_now, only_one, &census));
-        status.describe(&routes, expiries.first());
-        notifier.ready(status.text());
+        let mut health = Health::new(&routes, self.unusable, self.problems);
+        health.ready(&routes);
         let ending = loop {
             tokio::select! {
                 ending = &mut over => break ending,
@@ -230,37 +224,26 @@ impl Server {
                 told = signals.next() => match (told, &reload) {
                     (Told::Stop, _) => break Ending::Stopped,
                     (Told::Reload, Some(reload)) => {
-                        notifier.reloading();
-                        status.reloaded(routes.reload(reload));
-                        expiries.look(routes.sites().iter().map(AsRef::as_ref), SystemTime::now());
-                        exit_idle.send_if_modified(|limit| std::mem::replace(limit, routes.exit_idle()) != routes.exit_idle());
-                        status.describe(&routes, expiries.first());
-                        notifier.ready(status.text());
+                        health.reload_begins();
+                        health.reloaded(routes.reload(reload), &routes);
+                        let now = routes.exit_idle();
+                        exit_idle.send_if_modified(|limit| std::mem::replace(limit, now) != now);
                     }
                     (Told::Reload, None) => {
                         info!("SIGHUP: there is no file to read again; certificates are read when they change");
                     }
                 },
-                () = watchdog.due() => Watchdog::feed(&routes),
-                () = expiries.due() => {
-                    expiries.look(routes.sites().iter().map(AsRef::as_ref), SystemTime::now());
-                    news.notify_one();
-                }
-                () = status.changed(&census, &news) => {
-                    expiries.look(routes.sites().iter().map(AsRef::as_ref), SystemTime::now());
-                    status.describe(&routes, expiries.first());
-                    status.say(&notifier, &news);
-                }
+                due = health.due(&census) => health.attend(due, &routes),
             }
         };
         if ending == Ending::Idle {
             // Nothing was accepted since the last look: that happens on this thread, which has done nothing else. Who comes now
             // waits in the kernel, and with exit-idle systemd has the socket, too: it starts the daemon again for whoever waits.
-            notifier.stopping("idle: the next connection starts the daemon again");
+            health.stopping("idle: the next connection starts the daemon again");
             info!(kind = Kind::Stopped.id(), "stopped");
             return Ok(());
         }
-        notifier.stopping("stopping");
+        health.stopping("stopping");
         let drain_timeout = routes.drain_timeout().max(connected_drain_timeout.unwrap_or_default());
         drop(routes); // no more accepting
         if ending == Ending::AfterLast {
@@ -270,7 +253,7 @@ impl Server {
                 () = signals.stop() => {}
             }
         }
-        drain(&census, stopper, &notifier, &mut signals, drain_timeout).await;
+        drain(&census, stopper, &health, &mut signals, drain_timeout).await;
         info!(kind = Kind::Stopped.id(), "stopped");
         Ok(())
     }
@@ -280,13 +263,13 @@ impl Server {
 const END_TIME: Duration = Duration::from_secs(5);
 
 /// Ends the sessions, and waits for them as long as is allowed, or until somebody has lost patience.
-async fn drain(census: &Census, stopper: &Stopper, notifier: &Notifier, signals: &mut Signals, limit: Duration) {
+async fn drain(census: &Census, stopper: &Stopper, health: &Health, signals: &mut Signals, limit: Duration) {
     let connections = census.connections();
     if connections > 0 {
         info!(kind = Kind::Stopping.id(), connections, "stopping: the sessions get Close 1001");
     }
     stopper.drain(CloseCode::GOING_AWAY);
-    notifier.extend_timeout(limit + END_TIME);
+    health.extend_timeout(limit + END_TIME);
     tokio::select! {
         () = census.empty() => {}
         () = sleep(limit) => {

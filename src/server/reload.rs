@@ -24,6 +24,7 @@ use super::census::Census;
 use super::circumstances::Circumstances;
 use super::health::ClientCheck;
 use super::listener::{ListenError, Listener};
+use super::room::Room;
 use super::site::Site;
 use super::worker::Workers;
 use super::{Bound, Reload, ServerError};
@@ -227,13 +228,15 @@ impl Routes {
     fn bind(&self, wanted: &mut [Wanted<'_>], room: &Room) -> Result<(), ServerError> {
         let kept: Vec<usize> = wanted.iter().flat_map(|wanted| wanted.doors.clone()).collect();
         for Wanted { address, serving, fresh, .. } in wanted.iter_mut().filter(|wanted| wanted.doors.is_empty()) {
+            let in_the_way = self.doors.iter().enumerate().filter(|(index, door)| {
+                !kept.contains(index) && door.address.port().is_some_and(|port| Some(port) == address.port())
+            });
+            let in_the_way =
+                in_the_way.map(|(_, door)| (Rc::clone(&door.listener), door.serving.borrow().site.limits.backlog));
             let bind = || Listener::bind(address, serving.site.limits.backlog);
             let bound = match bind() {
                 Err(ListenError::Bind { source, .. })
-                    if source.kind() == io::ErrorKind::AddrInUse
-                        && room.make(self.doors.iter().enumerate().filter_map(|(index, door)| {
-                            (!kept.contains(&index) && door.address.port() == address.port()).then_some(door)
-                        })) =>
+                    if source.kind() == io::ErrorKind::AddrInUse && room.make(in_the_way) =>
                 {
                     bind()
                 }
@@ -276,43 +279,5 @@ impl Routes {
             accepting.await;
         });
         Door { address, listener, serving, task: task.abort_handle() }
-    }
-}
-
-/// Listeners that have stopped listening, to make room for others with a part of their address: the kernel does not let both
-/// listen. Dropping it makes them listen again, unless the room has been taken.
-#[derive(Default)]
-struct Room {
-    suspended: RefCell<Vec<(Rc<AsyncFd<Listener>>, u32)>>,
-}
-
-impl Room {
-    /// Whether some door has made room.
-    fn make<'a>(&self, doors: impl Iterator<Item = &'a Door>) -> bool {
-        let mut suspended = self.suspended.borrow_mut();
-        let before = suspended.len();
-        for door in doors {
-            let backlog = door.serving.borrow().site.limits.backlog;
-            if door.listener.get_ref().suspend().is_ok() {
-                suspended.push((Rc::clone(&door.listener), backlog));
-            }
-        }
-        suspended.len() > before
-    }
-
-    /// What has made room is not wanted any more.
-    fn keep(self) {
-        self.suspended.borrow_mut().clear();
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        for (listener, backlog) in self.suspended.take() {
-            let listener = listener.get_ref();
-            if let Err(error) = listener.resume(backlog) {
-                error!(kind = Kind::ListeningOver.id(), %error, "no longer listening on {listener}: it could not be taken again");
-            }
-        }
     }
 }

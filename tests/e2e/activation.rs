@@ -102,9 +102,9 @@ fn a_listen_that_is_not_what_was_passed_is_told_with_the_cure() {
     let address = manager.listen("websockify@vnc.socket");
     manager.write("vnc", &format!("listen = \"6099\"\ntarget = \"{}\"", echo()));
     let proxy = manager.spawn(&["vnc"]);
-    let warning = proxy.log_line("WARN");
+    let (warning, told) = (proxy.log_line("WARN"), manager.told());
     for part in ["not passed: 6099", &address.to_string(), "systemctl restart websockify@vnc.socket"] {
-        assert!(warning.contains(part), "{warning}");
+        assert!(warning.contains(part) && told.contains(part), "{warning}\n{told}");
     }
     echoes(&mut Client::open(address));
 }

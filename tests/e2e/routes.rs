@@ -97,7 +97,7 @@ fn check_says_which_routes_are_well_and_starts_nothing() {
     // Taken: a check that binds would say so.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let toml = format!("listen = \"{}\"\ntarget = \"127.0.0.1:1\"", taken.local_addr().unwrap());
-    let routes = directory(&[("a.toml", &toml), ("b.toml", "listen = \"0\"\ntarget = \"127.0.0.1:1\"")]);
+    let routes = directory(&[("a.toml", &toml), ("b.toml", "listen = \"6081\"\ntarget = \"127.0.0.1:1\"")]);
     let ended = on("check", routes.path(), &[]);
     assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (0, "a: ok\nb: ok\n", ""));
     assert_eq!(on("check", routes.path(), &["b"]).stdout, "b: ok\n");
