@@ -91,7 +91,7 @@ const fn family(number: c_int) -> sa_family_t {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::net::{Ipv6Addr, SocketAddrV6};
 

@@ -132,12 +132,15 @@ unsafe fn elsewhere(socket: c_int, address: *const sockaddr, length: socklen_t) 
     let asked = address::parse(unsafe { slice::from_raw_parts(address.cast(), length) })?;
     let ipv6_only = || real::option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) == Some(1);
     let moved = ports.elsewhere(asked, ipv6_only)?;
-    is_stream(socket).then(|| moved.into())
+    // The kernel tells an address of the other family from one that is too short, and must see the program's own for that.
+    let other_family = if moved.is_ipv4() { libc::AF_INET6 } else { libc::AF_INET };
+    let fits = real::option(socket, libc::SOL_SOCKET, libc::SO_DOMAIN) != Some(other_family);
+    (fits && is_stream(socket)).then(|| moved.into())
 }
 
 /// Binds to the new port, which a proxy may hold for us with a socket that does not listen: two sockets share an address when
-/// both allow reuse and none listens yet. Only then is reuse allowed for the program, so that in all other cases the kernel
-/// answers as it would to the program itself.
+/// both allow reuse and none listens yet. Only when the port is in use is reuse allowed for the program, and only then can it
+/// see a difference: what is left of ended connections does not keep it from starting again.
 fn bind_beside_the_holder(socket: c_int, moved: &Encoded) -> c_int {
     let before = real::errno();
     if real::bind_to(socket, moved) == 0 {
