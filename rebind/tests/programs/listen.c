@@ -2,6 +2,7 @@
  * with what getsockname() tells of the connection. An IPv6 address may have "only:" or "both:" before it. Ends when standard
  * input does. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,9 @@ static int listening(const char *address, int port) {
     int it = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
     if (it < 0) fail("socket");
     if ((only || both) && setsockopt(it, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only)) fail("IPV6_V6ONLY");
+    errno = EXDEV;
     if (bind(it, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6, is_v4 ? sizeof v4 : sizeof v6)) fail(address);
+    if (errno != EXDEV) fail("a bind that succeeded, and errno");
     if (listen(it, 8)) fail("listen");
     return it;
 }
