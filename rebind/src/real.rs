@@ -83,17 +83,15 @@ pub(crate) fn set_option(socket: c_int, level: c_int, name: c_int, value: c_int)
     done == 0
 }
 
-/// A variable of the environment, unless this process has more rights than who started it.
+/// A variable of the environment.
 ///
 /// # Safety
 ///
 /// No other thread changes the environment now, and what is returned is not used after a change.
 pub(crate) unsafe fn variable(name: &CStr) -> Option<&'static [u8]> {
-    // SAFETY: it only reads what the kernel passed.
-    let more_rights = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     // SAFETY: the name ends with a zero, and our caller keeps other threads away.
     let value: *const c_char = unsafe { libc::getenv(name.as_ptr()) };
-    if more_rights || value.is_null() {
+    if value.is_null() {
         return None;
     }
     // SAFETY: getenv returned a string that ends with a zero, which our caller keeps from being changed.

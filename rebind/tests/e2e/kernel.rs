@@ -42,6 +42,17 @@ fn every_call_that_is_right_or_wrong_ends_as_it_would_without_the_library() {
 }
 
 #[test]
+fn only_a_stream_at_the_new_port_is_taken_for_a_moved_one() {
+    alone!();
+    let both = "import socket
+for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+    it = socket.socket(socket.AF_INET, kind)
+    it.bind(('127.0.0.1', 43211))
+    print(it.getsockname()[1])";
+    assert_eq!(run(preloaded("python3", "5901=43211").args(["-c", both])), "5901\n43211\n");
+}
+
+#[test]
 fn a_second_bind_by_children_or_after_a_close_ends_as_it_would_without_the_library() {
     alone!();
     let [without, with] = said("children");

@@ -6,8 +6,8 @@ use std::process::Command;
 use crate::support::{Program, compiled_by, greeting, library, listeners, preloaded, run};
 
 /// All that it calls. None of these allocates, but `dlsym` when it fails.
-const IMPORTS: [&str; 9] =
-    ["__errno_location", "dlsym", "getauxval", "getenv", "getsockopt", "memcpy", "setsockopt", "strlen", "write"];
+const IMPORTS: [&str; 8] =
+    ["__errno_location", "dlsym", "getenv", "getsockopt", "memcpy", "setsockopt", "strlen", "write"];
 
 #[test]
 fn it_has_two_functions_and_calls_only_what_cannot_allocate_or_panic() {
