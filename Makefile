@@ -4,6 +4,7 @@
 CARGO ?= cargo
 PYTEST := target/venv/bin/python -m pytest -q
 RELEASE := target/release/websockify
+PRELOAD := target/preload/librebind.so
 DESTDIR ?=
 PREFIX ?= /usr
 ROOT = $(DESTDIR)$(PREFIX)
@@ -21,10 +22,11 @@ demo: build
 build:
 	tests/setup build
 	$(CARGO) build --release --locked
+	$(CARGO) preload
 
 lint:
 	tests/setup build
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	cd bench && $(CARGO) fmt --check && $(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
@@ -61,8 +63,12 @@ bench-quick: build
 
 # What a package holds, of what `make build` has built.
 install:
-	@test -x $(RELEASE) || { echo "make install: $(RELEASE) is not there: run 'make build' first" >&2; exit 1; }
+	@for built in $(RELEASE) $(PRELOAD); do \
+	    test -x $$built || { echo "make install: $$built is not there: run 'make build' first" >&2; exit 1; }; \
+	done
 	install -D -m 0755 $(RELEASE) $(ROOT)/bin/websockify
+	install -D -m 0755 rebind/rebind $(ROOT)/bin/rebind
+	install -D -m 0644 $(PRELOAD) $(ROOT)/lib/websockify/rebind.so
 	install -d $(ROOT)/lib/systemd/system-generators $(ROOT)/lib/systemd/user-generators
 	ln -sf ../../../bin/websockify $(ROOT)/lib/systemd/system-generators/websockify-generator
 	ln -sf ../../../bin/websockify $(ROOT)/lib/systemd/user-generators/websockify-generator
@@ -77,7 +83,9 @@ endif
 	install -D -m 0644 -t $(ROOT)/lib/systemd/user-preset systemd/50-websockify.preset
 	for section in 1 5 8; do \
 	    install -D -m 0644 -t $(ROOT)/share/man/man$$section packaging/man/*.$$section && \
-	    gzip -9nf $(ROOT)/share/man/man$$section/websockify*.$$section || exit; \
+	    for page in packaging/man/*.$$section; do \
+	        gzip -9nf $(ROOT)/share/man/man$$section/$${page##*/} || exit; \
+	    done || exit; \
 	done
 	install -D -m 0644 packaging/completions/websockify.bash $(ROOT)/share/bash-completion/completions/websockify
 	install -D -m 0644 -t $(ROOT)/$(ZSH_COMPLETIONS) packaging/completions/_websockify

@@ -7,6 +7,8 @@ The files in fuzz/corpus that are named by a hash were found from them: the last
 reach furthest.
 """
 
+import socket
+import struct
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -26,6 +28,22 @@ def frame(first: int, payload: bytes = b"") -> bytes:
 
 def close(code: int, reason: bytes = b"") -> bytes:
     return code.to_bytes(2, "big") + reason
+
+
+def environment(
+    address: bytes, ports: str = "-", old: str = "-", new: str = "-", ipv6_only: bool = False
+) -> bytes:
+    """The variables, where - is none, and the address that a program binds."""
+    return f"{ports}\n{old}\n{new}\n".encode() + bytes([ipv6_only]) + address
+
+
+def ipv4(port: int, address: str = "0.0.0.0", family: int = socket.AF_INET) -> bytes:
+    return struct.pack("=H", family) + struct.pack("!H", port) + socket.inet_aton(address) + bytes(8)
+
+
+def ipv6(port: int, address: str = "::") -> bytes:
+    at = socket.inet_pton(socket.AF_INET6, address)
+    return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, 0) + at + bytes(4)
 
 
 def step(what: int, amount: int, said: bytes = b"") -> bytes:
@@ -83,6 +101,25 @@ SEEDS: dict[str, dict[str, bytes]] = {
         b"Sec-WebSocket-Protocol: mqtt\n",
         "wrong-version": b"Sec-WebSocket-Version: 99\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n",
         "short-key": b"Sec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAA\n",
+    },
+    "rebind_environment": {
+        "list": environment(ipv4(5801), ports="5901=43211, 5801=43212"),
+        "pair": environment(ipv4(5901, "192.0.2.7"), old="5901", new="43211"),
+        "list-before-pair": environment(ipv4(23), ports="23=2323", old="0", new="vnc"),
+        "another-port": environment(ipv4(5902), ports="5901=43211"),
+        "ipv6": environment(ipv6(5901, "2001:db8::7"), ports="5901=43211"),
+        "ipv6-both": environment(ipv6(5901), ports="5901=43211"),
+        "ipv6-only": environment(ipv6(5901), ports="5901=43211", ipv6_only=True),
+        "ipv6-mapped": environment(ipv6(5901, "::ffff:192.0.2.7"), ports="5901=43211"),
+        "ipv6-without-scope": environment(ipv6(5901)[:24], ports="5901=43211"),
+        "ipv6-short": environment(ipv6(5901)[:23], ports="5901=43211"),
+        "no-family": environment(ipv4(5901, family=0), ports="5901=43211"),
+        "foreign-family": environment(ipv4(5901, family=1), ports="5901=43211"),
+        "too-long": environment(ipv4(5901) + bytes(113), ports="5901=43211"),
+        "no-address": environment(b"", ports="65535=1,1=65535"),
+        "twice": environment(ipv4(1), ports="1=2,1=3"),
+        "too-large": environment(ipv4(1), ports="1=65536"),
+        "half-a-pair": environment(ipv4(5901), old="5901"),
     },
     "tunnel": {
         "exchange": say(frame(0x82, b"Hello")) + step(0xC4, 9) + say(frame(0x88, close(1000))) + step(15, 0) * 2

@@ -43,6 +43,11 @@ fn handshakes() {
 }
 
 #[test]
+fn rebind_environments() {
+    replay("rebind_environment", targets::rebind_environment);
+}
+
+#[test]
 fn tunnels() {
     replay("tunnel", targets::tunnel);
 }

@@ -5,6 +5,8 @@
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use rebind::address;
+use rebind::rule::{Environment, Ports};
 use websockify::relay::tunnel::{Settings, Tunnel};
 use websockify::websocket::close::{Close, CloseCode};
 use websockify::websocket::decoder::{DataKind, Decoder, Event};
@@ -63,6 +65,22 @@ pub fn handshake(input: &[u8]) {
         }
         Err(error) => assert!(error.status().is_client_error() && !error.to_string().is_empty()),
     }
+}
+
+/// What a program's environment says, in three lines, and the bytes of an address that it binds: whatever is moved is loopback
+/// of the same family, and tells the port that was asked for.
+pub fn rebind_environment(input: &[u8]) {
+    let mut parts = input.splitn(4, |&byte| byte == b'\n');
+    let mut line = || parts.next().filter(|line| *line != b"-");
+    let environment = Environment { list: line(), old: line(), new: line() };
+    let Ok(ports) = Ports::parse(environment) else { return };
+    let Some([flags, bytes @ ..]) = parts.next() else { return };
+    let Some(asked) = address::parse(bytes) else { return };
+    assert!(address::parse(&bytes[..15]).is_none());
+    let Some(moved) = ports.elsewhere(asked, || flags & 1 == 1) else { return };
+    assert!(moved.ip().to_canonical().is_loopback() && moved.is_ipv4() == asked.is_ipv4());
+    assert!(asked.port() != 0 && moved.port() != 0 && !ports.is_empty());
+    assert_eq!(ports.asked(moved), Some(asked.port()));
 }
 
 /// A session of which the input decides every step: a byte for what happens, a byte for how much, and what the client
