@@ -24,9 +24,10 @@ const terminal = new Terminal({
 
 /**
  * Undoes what the session before may have left behind, and keeps what it showed: CAN ends a cut sequence; then the normal
- * screen, no mouse reports, no bracketed paste, a soft reset, and the first column.
+ * screen (not by mode 1049, which would also move the cursor), no mouse reports, no bracketed paste, a soft reset, and
+ * the first column.
  */
-const FRESH = "\x18\x1b[?1049l\x1b[?9;1000;1002;1003;1006l\x1b[?2004l\x1b[!p\r";
+const FRESH = "\x18\x1b[?1047l\x1b[?9;1000;1002;1003;1006l\x1b[?2004l\x1b[!p\r";
 
 /** The keys of #keys: what they send, and what they send where the host has asked for application cursor keys. */
 const KEYS = {
