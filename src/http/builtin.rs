@@ -45,16 +45,20 @@ impl FromStr for Builtin {
     type Err = BuiltinError;
 
     fn from_str(name: &str) -> Result<Self, BuiltinError> {
-        match name {
-            "demo" => Ok(Self::Demo),
-            "telnet" if cfg!(web_terminal) => Ok(Self::Telnet),
-            "telnet" => Err(BuiltinError::LeftOut),
-            other => Err(BuiltinError::Unknown(other.to_owned())),
-        }
+        Self::named(name, cfg!(web_terminal))
     }
 }
 
 impl Builtin {
+    fn named(name: &str, has_terminal: bool) -> Result<Self, BuiltinError> {
+        match name {
+            "demo" => Ok(Self::Demo),
+            "telnet" if has_terminal => Ok(Self::Telnet),
+            "telnet" => Err(BuiltinError::LeftOut),
+            other => Err(BuiltinError::Unknown(other.to_owned())),
+        }
+    }
+
     pub(super) fn set(self) -> Set {
         match self {
             Self::Demo => Set { files: &DEMO, home: "", policy: DEMO_POLICY },
@@ -112,3 +116,19 @@ const TELNET: &[File] = &[];
 const TELNET_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self'; \
      connect-src ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+    use super::*;
+
+    #[test]
+    fn a_program_without_the_terminal_says_how_to_get_one_that_has_it() {
+        assert_eq!(Builtin::named("telnet", true), Ok(Builtin::Telnet));
+        let error = Builtin::named("telnet", false).unwrap_err();
+        assert!(error.to_string().contains("`make build`"), "{error}");
+        assert_eq!(Builtin::named("demo", false), Ok(Builtin::Demo));
+        assert_eq!(Builtin::named("Telnet", true), Err(BuiltinError::Unknown("Telnet".to_owned())));
+    }
+}

@@ -13,7 +13,7 @@ use super::response::{self, Body};
 /// A set of pages, ready to be sent.
 #[derive(Debug)]
 pub struct Pages {
-    pages: Vec<Page>,
+    all: Vec<Page>,
     home: &'static str,
     policy: HeaderValue,
 }
@@ -30,14 +30,14 @@ impl Pages {
     /// The pages of a set.
     pub(super) fn new(set: Builtin) -> Self {
         let set = set.set();
-        let pages = set.files.iter().map(Page::new).collect();
-        Self { pages, home: set.home, policy: HeaderValue::from_static(set.policy) }
+        let all = set.files.iter().map(Page::new).collect();
+        Self { all, home: set.home, policy: HeaderValue::from_static(set.policy) }
     }
 
     /// Answers a GET or a HEAD.
     pub(super) fn respond(&self, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
         let path = uri.path().strip_suffix("index.html").unwrap_or(uri.path());
-        if let Some(page) = self.pages.iter().find(|page| page.path == path) {
+        if let Some(page) = self.all.iter().find(|page| page.path == path) {
             let mut response = page.respond(headers);
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, self.policy.clone());
             return response;

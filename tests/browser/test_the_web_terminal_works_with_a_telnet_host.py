@@ -15,6 +15,16 @@ from programs import Program
 from telnet_host import PASSWORD, PROMPT, TelnetHost
 from terminal import Terminal
 
+COLOURS = (
+    r"clear; for i in 0 1 2 3 4 5 6 7; do "
+    r"printf '\033[3%dm colour %d \033[1;9%dm bright\033[m\n' $i $i $i; done; "
+    r"printf '\033[7m%s\033[m\n' reversed"
+)
+COLOUR_OF = """
+const span = [...document.querySelectorAll(".xterm-rows span")]
+  .find(({ textContent }) => textContent === arguments[0]);
+return span && getComputedStyle(span).color;
+"""
 GREETING = "Grüße, 日本語, €"
 
 
@@ -258,8 +268,13 @@ def test_it_is_light_or_dark_as_its_user_likes(logged_in: Terminal):
             return picture.getpixel((picture.width - 20, picture.height // 2)) == colour
 
         logged_in.wait_until(painted, f"the screen is {scheme}")
-        logged_in.run(r"clear; for i in 0 1 2 3 4 5 6 7; do printf '\033[3%dm colour %d \033[1;9%dm bright\033[m\n' $i $i $i; done")
-        logged_in.wait_for("colour 7")
+        logged_in.run(COLOURS)
+        logged_in.wait_for_line("reversed")
+        wanted = "rgb({}, {}, {})".format(*colour)
+        logged_in.wait_until(
+            lambda: logged_in.browser.execute_script(COLOUR_OF, "reversed") == wanted,
+            "reversed text has the screen's colour",
+        )
         keep_screenshot(logged_in.browser, f"terminal-colours-{scheme}")
 
 
