@@ -1,11 +1,11 @@
-//! Finds the web terminal's foreign parts, which npm brings (web/package-lock.json), and says where they are. Without them
-//! the program is built all the same, and `web = "builtin:telnet"` says what is missing: nobody needs npm or a network
-//! for `cargo build`. `make build` brings them, and fails when it cannot.
+//! Looks for the web terminal's foreign parts, which npm brings (web/package-lock.json). Without them the program is built
+//! all the same, and `web = "builtin:telnet"` says what is missing: nobody needs npm or a network for `cargo build`.
+//! `make build` brings them, and fails when it cannot.
 
 use std::env;
 use std::path::Path;
 
-/// What the terminal's page loads beside its own files. src/http/pages.rs has the same list with the types.
+/// What the terminal's page loads beside its own files. src/http/builtin.rs has the same list with the types.
 const PARTS: [&str; 3] =
     ["@xterm/addon-fit/lib/addon-fit.mjs", "@xterm/xterm/css/xterm.css", "@xterm/xterm/lib/xterm.mjs"];
 

@@ -1,4 +1,4 @@
-"""Debian's telnetd, run as inetd runs it, in a mount namespace where a user of the test's own exists.
+"""Debian's telnetd, run as inetd runs it, in a mount namespace with a user of the test's own.
 
 The user is in the namespace's /etc alone: this machine's accounts and logs are neither read nor
 written, and nothing is left behind, however a test ends.

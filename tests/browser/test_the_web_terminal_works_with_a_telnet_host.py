@@ -260,7 +260,8 @@ def test_a_parameter_that_makes_no_sense_is_named(
 def test_it_is_light_or_dark_as_its_user_likes(logged_in: Terminal):
     """And it follows when that changes. The screen's colour is what Chromium paints."""
     screen = logged_in.browser.find_element(By.CSS_SELECTOR, ".xterm-screen")
-    for scheme, colour in [("light", (255, 255, 255)), ("dark", (20, 21, 19)), ("light", (255,) * 3)]:
+    white, black = (255, 255, 255), (20, 21, 19)
+    for scheme, colour in [("light", white), ("dark", black), ("light", white)]:
         logged_in.prefer(scheme)
 
         def painted() -> bool:

@@ -37,7 +37,8 @@ export const places = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { max
 /** What a host could send: mostly sense, some of it broken off, some of it noise. */
 const option = fc.oneof(fc.constantFrom(0, 1, 3, 5, 6, 24, 31, 34, 39), fc.integer({ min: 0, max: 255 }));
 const negotiation = fc.tuple(fc.constant(IAC), fc.integer({ min: 251, max: 254 }), option);
-const body = fc.array(fc.oneof(fc.constantFrom(0, 1, 24, 31, 240, 255), fc.integer({ min: 0, max: 255 })), { maxLength: 100 });
+const byte = fc.integer({ min: 0, max: 255 });
+const body = fc.array(fc.oneof(fc.constantFrom(0, 1, 24, 31, 240, 255), byte), { maxLength: 100 });
 const subnegotiation = fc.tuple(option, body).map(([code, rest]) => [IAC, 250, code, ...rest, IAC, 240]);
 const askForType = fc.constant([IAC, 250, 24, 1, IAC, 240]);
 const data = fc.array(fc.oneof(fc.constantFrom(0, 10, 13, 255), fc.integer({ min: 0, max: 255 })), { maxLength: 20 });

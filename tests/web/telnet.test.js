@@ -208,7 +208,8 @@ class Host {
       assert.equal(stream[at], IAC);
       const command = stream[at + 1];
       if (command === 250) {
-        while (!(stream[at] === IAC && stream[at + 1] === 240)) at += stream[at] === IAC && stream[at + 1] === IAC ? 2 : 1;
+        const isPair = (second) => stream[at] === IAC && stream[at + 1] === second;
+        while (!isPair(240)) at += isPair(IAC) ? 2 : 1;
         at += 1;
         continue;
       }

@@ -1,5 +1,5 @@
-// Where the terminal connects, from the page's own address and its query: `host`, `port`, `path`, `token` and `encrypt`,
-// each of them optional. Without any of them it is the server, and the prefix, that the page came from.
+// Where the terminal connects, from the page's own address and its query: `host`, `port`, `path`, `token` and
+// `encrypt`, each of them optional. Without any of them it is the server, and the prefix, that the page came from.
 //
 // Pure: texts in, an address or a sentence out.
 

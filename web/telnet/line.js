@@ -5,8 +5,8 @@
 const BACKSPACE = /[\b\x7f]/;
 const KILL_LINE = "\x15"; // Ctrl-U
 const SEQUENCE = /\x1b(?:\[[0-?]*[ -/]*[@-~]|O[^]|[^])?/g; // arrows and the like: a line has no use for them
-const WIDE =
-  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
+const EAST_ASIAN = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/;
+const WIDE_BEYOND_16_BITS = /[\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
 
 /** Characters of the longest line. */
 const LINE_MAX = 4096;
@@ -14,7 +14,7 @@ const LINE_MAX = 4096;
 /** The columns that a character takes. */
 function width(character) {
   if (/\p{Mark}/u.test(character)) return 0;
-  return WIDE.test(character) ? 2 : 1;
+  return EAST_ASIAN.test(character) || WIDE_BEYOND_16_BITS.test(character) ? 2 : 1;
 }
 
 /** Typed text as it looks on the screen of a terminal whose host shows nothing. */

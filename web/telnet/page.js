@@ -23,9 +23,9 @@ const terminal = new Terminal({
 });
 
 /**
- * Undoes what the session before may have left behind, and keeps what it showed: CAN ends a cut sequence; then the normal
- * screen (not by mode 1049, which would also move the cursor), no mouse reports, no bracketed paste, a soft reset, and
- * the first column.
+ * Undoes what the session before may have left behind, and keeps what it showed: CAN ends a cut sequence; then the
+ * normal screen (not by mode 1049, which would also move the cursor), no mouse reports, no bracketed paste, a soft
+ * reset, and the first column.
  */
 const FRESH = "\x18\x1b[?1047l\x1b[?9;1000;1002;1003;1006l\x1b[?2004l\x1b[!p\r";
 

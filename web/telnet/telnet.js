@@ -24,7 +24,7 @@ const NUL = 0;
 const LF = 10;
 const CR = 13;
 
-/** From the best to what every host knows. In lower case, as hosts look them up that do not care for the RFC's words. */
+/** From the best to what every host knows. In lower case: the RFC leaves that open, and some hosts do not look at it. */
 const TERMINAL_TYPES = ["xterm-256color", "xterm", "vt220", "vt100"];
 
 /** Of a subnegotiation no more than this is kept: the one that is understood has two bytes. */
