@@ -35,10 +35,11 @@ lint:
 # Everything, from the quickest to the slowest, but the booted systems of system-test, not all of which pass yet.
 test: unit package-test clients conformance browser bench-quick
 
-# Unit tests, properties, the fuzzers' corpora, and end to end with the real binary.
+# Unit tests, properties, the fuzzers' corpora, and end to end with the real binary; and the rules of the web terminal.
 unit:
-	tests/setup build rust
+	tests/setup build rust web
 	$(CARGO) test --locked
+	node --test tests/web/*.test.js
 
 clients: build
 	tests/setup clients

@@ -457,6 +457,7 @@ fn convert_says_the_same() {
         "[::1]:6080 unix:5900",
         ":0 :5900",
         "--web www --file-only --heartbeat 30 host.name:6080 h:1",
+        "--web builtin:telnet 6080 h:1",
         "--cert other.pem --key other.key --ssl-only 6080 h:1",
         "--cert other.pem 6080 h:1",
         "--cert gone.pem 6080 h:1",
@@ -467,6 +468,18 @@ fn convert_says_the_same() {
         assert_eq!(converted(line, start.path()), classic_in(line, start.path()).route, "{line}");
         assert_eq!(converted(&format!("/usr/bin/websockify {line}"), start.path()), converted(line, start.path()));
     }
+}
+
+#[test]
+fn web_names_pages_of_the_program_as_a_route_file_does() {
+    let start = start_directory();
+    let web = |line: &str| classic_in(line, start.path()).route.web;
+    assert_eq!(web("--web builtin:telnet 6080 h:1"), Some(http::Web::Builtin(http::Builtin::Telnet)));
+    fs::create_dir(start.path().join("builtin:telnet")).unwrap();
+    let Some(http::Web::Directory(directory)) = web("--web ./builtin:telnet 6080 h:1") else { panic!("no directory") };
+    assert!(directory.root.ends_with("builtin:telnet"), "{directory:?}");
+    let Err(answer) = parse_in("--web builtin:vnc 6080 h:1", start.path()) else { panic!("there is no such page") };
+    assert!(answer.text.contains("'builtin:vnc' is not built in: write \"builtin:telnet\""), "{}", answer.text);
 }
 
 #[test]

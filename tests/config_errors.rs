@@ -166,7 +166,7 @@ fn wrong_values() {
          close-timeout = \"1000years\"\n\
          request-size = \"64\"\n",
         &[
-            "vnc.toml:3:7: 'builtin:vnc' is not built in: write \"builtin:demo\", or a directory",
+            "vnc.toml:3:7: 'builtin:vnc' is not built in: write \"builtin:telnet\" or \"builtin:demo\", or a directory",
             "vnc.toml:5:8: 'on' is not a value of 'tls.mode': write \"sniff\" or \"required\"",
             "vnc.toml:8:13: '0s' is out of range: 'websocket.heartbeat' is from 1ms to 365days; without the key, no \
              pings are sent",

@@ -51,6 +51,7 @@ fn every_example_is_a_route() {
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
     assert!(matches!(&route("telnet").target, Target::Tcp { port: 23, .. }));
+    assert_eq!(route("telnet").web, Some(http::Web::Builtin(http::Builtin::Telnet)));
     assert!(matches!(route("unix").listen[..], [ListenAddress::Unix { mode: 0o660, .. }]));
     assert!(matches!(route("unix").target, Target::Unix(_)));
 }

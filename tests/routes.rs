@@ -141,9 +141,11 @@ fn tls_is_sniffed_and_web_is_careful_unless_told_otherwise() {
 }
 
 #[test]
-fn the_demo_page_is_built_in() {
-    let directory = directory("listen = \"0\"\ntarget = \"a:1\"\nweb = \"builtin:demo\"\n");
-    assert_eq!(load(&directory).route.web, Some(http::Web::Builtin(http::Builtin::Demo)));
+fn the_demo_page_and_the_terminal_are_built_in() {
+    for (name, set) in [("demo", http::Builtin::Demo), ("telnet", http::Builtin::Telnet)] {
+        let directory = directory(&format!("listen = \"0\"\ntarget = \"a:1\"\nweb = \"builtin:{name}\"\n"));
+        assert_eq!(load(&directory).route.web, Some(http::Web::Builtin(set)));
+    }
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Spoken {
         if let Some(mode) = listen_mode.as_ref().filter(|mode| !is_mode(mode)) {
             return Err(ClassicError::ListenMode(mode.clone()));
         }
-        let web = options.web.as_ref().map(|web| absolute("--web", web, start_directory)).transpose()?;
+        let web = options.web.as_ref().map(|web| web_root(web, start_directory)).transpose()?;
         let file = File {
             listen: listen.map(|listen| said(vec![said(listen)])),
             listen_mode: listen_mode.map(said),
@@ -150,6 +150,14 @@ impl Spoken {
             idle_timeout: unless_zero(options.idle_timeout).map(Duration::from_secs),
         };
         Ok(Self { file, lifetime, log, inetd: options.inetd, notes, options })
+    }
+}
+
+/// A directory, or pages of the program as in a route file. A directory with such a name is `./builtin:NAME`.
+fn web_root(web: &Path, start_directory: &Path) -> Result<String, ClassicError> {
+    match web.to_str() {
+        Some(builtin) if builtin.starts_with("builtin:") => Ok(builtin.to_owned()),
+        _ => absolute("--web", web, start_directory),
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) struct Options {
     /// Take the socket from standard input; no source port
     #[arg(long)]
     pub(super) inetd: bool,
-    /// Serve the files of DIR on the same port; never lists a directory
+    /// Serve the files of DIR on the same port, or builtin:telnet
     #[arg(long, value_name = "DIR", allow_hyphen_values = true)]
     pub(super) web: Option<PathBuf>,
     /// (*) Ask for authentication of plain requests too

@@ -172,11 +172,13 @@ impl Reader<'_> {
         let table = match written {
             file::Web::Short(text) => {
                 if let Some(name) = text.get_ref().strip_prefix("builtin:") {
-                    if name == "demo" {
-                        return Some(http::Web::Builtin(http::Builtin::Demo));
-                    }
-                    self.complain(text.span(), Mistake::NotBuiltIn(text.get_ref().clone()));
-                    return None;
+                    return match name.parse() {
+                        Ok(set) => Some(http::Web::Builtin(set)),
+                        Err(error) => {
+                            self.complain(text.span(), Mistake::Builtin(error));
+                            None
+                        }
+                    };
                 }
                 return self.directory("web", &text, false, false);
             }

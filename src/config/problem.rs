@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use super::place::Place;
 use crate::access::NetworkError;
+use crate::http::BuiltinError;
 use crate::server::address::ListenAddressError;
 use crate::target::TargetError;
 
@@ -42,9 +43,9 @@ pub enum Mistake {
         /// After relative paths were resolved.
         path: PathBuf,
     },
-    /// A web page set that does not exist.
-    #[error("'{0}' is not built in: write \"builtin:demo\", or a directory")]
-    NotBuiltIn(String),
+    /// A set of pages that is not in the program.
+    #[error(transparent)]
+    Builtin(BuiltinError),
     /// A word where only a few are allowed.
     #[error("'{text}' is not a value of '{key}': write {}", alternatives(choices))]
     Choice {

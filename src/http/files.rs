@@ -69,7 +69,7 @@ impl Files {
             return response::method_not_allowed("GET, HEAD", "Only GET and HEAD are served here.\n");
         }
         match self {
-            Self::Builtin(pages) => pages.respond(uri.path(), &headers),
+            Self::Builtin(pages) => pages.respond(uri, &headers),
             Self::Directory(tree) => tree.respond(method.clone(), uri, headers).await,
         }
     }

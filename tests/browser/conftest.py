@@ -105,6 +105,7 @@ def desktop(run: Callable[..., Program], tmp_path: Path) -> Desktop:
 @dataclass(frozen=True)
 class Proxy:
     port: int
+    program: Program
 
     def url(self, scheme: str) -> str:
         # By name, as people type it: Chromium tries all addresses of localhost.
@@ -124,7 +125,7 @@ def start_proxy(
         if tls:
             options += ["--cert", str(certificate.file), "--key", str(certificate.key)]
         program = run(websockify, *options, "0", f"localhost:{target_port}")
-        return Proxy(int(program.stderr.wait_for(r"listening on \S+:(\d+)\b")[1]))
+        return Proxy(int(program.stderr.wait_for(r"listening on \S+:(\d+)\b")[1]), program)
 
     return start
 

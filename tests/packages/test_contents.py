@@ -49,7 +49,8 @@ def test_the_rpm_holds_the_same_as_the_deb(deb253: Path, rpm: Path, tmp_path: Pa
         for name, entry in deb_files.items()
         if name not in {f"{doc}/changelog.gz", f"{doc}/changelog.Debian.gz", f"{doc}/copyright"}
     }
-    licenses = {f"/usr/share/licenses/websockify/LICENSE-{name}" for name in ("APACHE", "MIT")}
+    texts = ("APACHE", "MIT", "addon-fit", "xterm")
+    licenses = {f"/usr/share/licenses/websockify/LICENSE-{name}" for name in texts}
     assert rpm_files.keys() - expected.keys() == licenses | {f"{doc}/CHANGELOG.md"}
     assert not expected.keys() - rpm_files.keys()
     for name, entry in expected.items():
@@ -76,6 +77,20 @@ def test_the_packed_program_runs_and_its_name_makes_it_the_generator(
         run(generator, units / manager, env={"WEBSOCKIFY_CONFIG": str(tmp_path / "etc/websockify")})
         drop_in = units / manager / "websockify@vnc.socket.d/50-route.conf"
         assert "\nListenStream=6080\n" in drop_in.read_text()
+
+
+def test_the_packed_program_has_the_web_terminal_and_says_whose_it_is(
+    deb: Path, tmp_path: Path
+) -> None:
+    run("dpkg-deb", "--extract", deb, tmp_path)
+    (tmp_path / "etc/websockify/console.toml").write_text(
+        'listen = "6023"\ntarget = "[::1]:23"\nweb = "builtin:telnet"\n'
+    )
+    program = tmp_path / "usr/bin/websockify"
+    assert run(program, "check", "--config", tmp_path / "etc/websockify") == "console: ok\n"
+    assert b"The xterm.js authors" in program.read_bytes()
+    notice = (tmp_path / "usr/share/doc/websockify/copyright").read_text()
+    assert "The xterm.js authors" in notice
 
 
 def test_the_manual_pages_are_right_and_every_page_that_a_unit_names_is_there(deb: Path) -> None:
