@@ -54,6 +54,8 @@ shift 3
 exec "$@"
 """
 
+JOIN = 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"'
+
 # A program that was started from outside must end before its machine does: when it is killed from
 # outside, the systemd of Debian 12 waits ten seconds for it at power off.
 UNTIL_STDIN_ENDS = '"$@" & cat >/dev/null; kill $! && wait $! || true'
@@ -206,9 +208,12 @@ class Machine:
 
     def command(self, *command: str) -> list[str]:
         """What to run here so that the command runs inside."""
+        enter = ("nsenter", f"--target={self._leader}", "--all", "--")
         # nsenter waits outside for the command inside, and would not take it along when killed.
         inside = ("setpriv", "--pdeathsig=KILL", *command)
-        return ["nsenter", f"--target={self._leader}", "--all", "--", *inside]
+        # Its systemd talks to nobody who is in a control group that it cannot see.
+        group = self._cgroup / "payload/init.scope"
+        return ["sh", "-euc", JOIN, "sh", str(group), *enter, *inside]
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         # By a program inside: a link must lead to where it does inside.
@@ -233,7 +238,8 @@ class Machine:
         return self.run("runuser", "-u", name, "--", "env", *environment, *command)
 
     def signal(self, pid: int, number: signal.Signals) -> None:
-        self.run("kill", f"-{number.value}", str(pid))
+        # The shell's own: Debian's kill is in a package that a machine need not have.
+        self.run("sh", "-c", f"kill -{number.value} {pid}")
 
     # Units.
 
@@ -333,7 +339,7 @@ class Machine:
     def explanation(self, record: Record) -> str:
         """What the catalog says about a record, as `journalctl -x` shows it."""
         shown = self.run(
-            *("journalctl", "--catalog", "--output=cat", "--no-pager"),
+            *("journalctl", "--catalog", "--no-pager"),
             f"--cursor={record['__CURSOR']}",
             *("--lines=1", f"MESSAGE_ID={record['MESSAGE_ID']}"),
         )

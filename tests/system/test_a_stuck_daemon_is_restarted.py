@@ -1,5 +1,7 @@
 """The watchdog is fed by the accept loop: who stands still is replaced."""
 
+import signal
+
 from .machine import Machine
 from .network import Target, assert_answers
 from .route import PORT, enable, service, write_route
@@ -20,7 +22,7 @@ def test_a_stopped_process_is_caught_by_the_watchdog(machine: Machine) -> None:
         with machine.network.websocket(PORT) as session:
             assert_answers(session, "desktop")
         pid = machine.main_pid(service())
-        machine.run("kill", "-STOP", str(pid))
+        machine.signal(pid, signal.SIGSTOP)
         machine.wait_for_unit(
             service(),
             lambda unit: unit["ActiveState"] == "active" and unit["MainPID"] not in ("0", str(pid)),

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_a_service_is_reached_and_logs_and_is_back_after_a_boot(bare_machine: Ma
 def test_a_change_of_a_unit_wakes_who_waits_for_it(bare_machine: Machine) -> None:
     install_by_hand(bare_machine, UNIT.format(port=5900))
     pid = bare_machine.main_pid("by-hand.service")
-    bare_machine.run("kill", "-KILL", str(pid))
+    bare_machine.signal(pid, signal.SIGKILL)
     state = bare_machine.wait_for_unit(
         "by-hand.service", lambda unit: unit["ActiveState"] == "failed"
     )
