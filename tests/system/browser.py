@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -12,7 +11,6 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 from websockets.sync.client import ClientConnection
 
 from .network import Network
@@ -24,8 +22,6 @@ ANSWER_SECONDS_MAX = 20
 @contextmanager
 def program(network: Network, *command: str, says: str) -> Iterator[re.Match[str]]:
     """A program of this machine in that network, once its output matches `says`."""
-    if shutil.which(command[0]) is None:
-        pytest.fail(f"{command[0]} is not there: run tests/setup system", pytrace=False)
     running = subprocess.Popen(
         # All of it, Chromium's many processes too, ends with the namespace that it is put into.
         [

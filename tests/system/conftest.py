@@ -6,9 +6,17 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from .host import obstacles
 from .machine import Machine, remove_leftovers
 from .package import install, package
 from .root import RELEASES, SYSTEM, Root, base
+
+
+def pytest_sessionstart() -> None:
+    """Says once, before any test, why none could run."""
+    if found := obstacles():
+        reasons = "".join(f"\n  {reason}" for reason in found)
+        pytest.exit(f"this machine cannot boot the machines of tests/system:{reasons}", returncode=1)
 
 
 @pytest.fixture(scope="session")

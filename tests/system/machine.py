@@ -24,6 +24,7 @@ import pytest
 from jeepney import DBusAddress, MatchRule, message_bus, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 
+from .host import control_groups
 from .network import Network
 from .root import RELEASES, SYSTEM, Root
 
@@ -351,19 +352,10 @@ class Machine:
         return self.attempt("journalctl", "--no-pager", "--output=short-monotonic").stdout
 
 
-def _cgroup_mount() -> Path:
-    """Where the control groups of version 2 are; beside version 1 that is a place below."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
-        if kind == "cgroup2":
-            return Path(place)
-    pytest.fail(
-        "this machine has no control groups of version 2, which systemd needs", pytrace=False
-    )
-
-
 def _cgroup_of(directory: Path) -> Path:
-    return _cgroup_mount() / f"websockify-{directory.name}"
+    groups = control_groups()
+    assert groups is not None, "looked for before the first test"
+    return groups / f"websockify-{directory.name}"
 
 
 def _kill_cgroup(cgroup: Path) -> None:
