@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection
 from .network import Network
 
 START_SECONDS_MAX = 60
-ANSWER_SECONDS_MAX = 20
+ANSWER_SECONDS_MAX = 60
 
 
 @contextmanager
