@@ -32,8 +32,8 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	tests/house
 
-# Everything, from the quickest to the slowest, but the booted systems of system-test, not all of which pass yet.
-test: unit package-test clients conformance browser bench-quick
+# Everything, the quick before the slow. system-test takes root and a kernel that lets it boot containers.
+test: unit package-test clients conformance browser system-test bench-quick
 
 # Unit tests, properties, the fuzzers' corpora, and end to end with the real binary; and the rules of the web terminal.
 unit:
@@ -102,7 +102,7 @@ packages: build
 package-test: packages
 	$(PYTEST) tests/packages
 
-# Debian 12 and 13, booted in containers, with the package installed.
+# Debian 12 and 13, booted in containers, with the package installed. The first run fetches both, which takes some minutes.
 system-test: packages
 	tests/setup system
 	$(PYTEST) tests/system

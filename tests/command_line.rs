@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -530,11 +531,12 @@ fn check_tells_per_route() {
         let problems = String::from_utf8(problems).unwrap().replace(&format!("{}/", directory.path().display()), "");
         (exit, String::from_utf8(out).unwrap(), problems)
     };
-    write("a.toml", "listen = \"6080\"\ntarget = \"127.0.0.1:1\"");
-    write("b.toml", "listen = \"6081\"\ntarget = \"unix:x.sock\"");
+    // Paths: whether a port is free is not this test's to say.
+    write("a.toml", "listen = \"/run/a.sock\"\ntarget = \"127.0.0.1:1\"");
+    write("b.toml", "listen = \"/run/b.sock\"\ntarget = \"unix:x.sock\"");
     assert_eq!(check(&[]), (Exit::Success, "a: ok\nb: ok\n".to_owned(), String::new()));
 
-    write("c.toml", "listen = \"6081\"\ntarget = \"127.0.0.1:1\"");
+    write("c.toml", "listen = \"/run/b.sock\"\ntarget = \"127.0.0.1:1\"");
     write("d.toml", "listen = \"x\"\ntarget = \"127.0.0.1:1\"");
     let (exit, out, problems) = check(&[]);
     assert_eq!((exit, out.as_str()), (Exit::Config, "a: ok\n"));
@@ -554,6 +556,14 @@ fn check_tells_per_route() {
         "{misfit}"
     );
     assert!(host.starts_with("e.toml:2:10: warning: the host of target 'xxxx"), "{host}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    write("f.toml", &format!("listen = [\"/run/f.sock\", \"{address}\"]\ntarget = \"127.0.0.1:1\""));
+    let (exit, out, problems) = check(&["f"]);
+    assert_eq!((exit, out.as_str()), (Exit::Success, "f: ok\n"));
+    assert!(problems.starts_with(&format!("f.toml:1:26: warning: {address} is in use now by '")), "{problems}");
+    assert!(problems.contains(&format!("(process {})", std::process::id())), "{problems}");
 }
 
 proptest! {

@@ -1,13 +1,14 @@
 //! `websockify check`: what is wrong with routes, without starting them.
 //!
-//! Beyond what loading finds, it loads the certificates and looks up the targets' names. A name that cannot be looked
-//! up is a warning: it may exist when a session needs it. So is what the daemon could serve, and a unit cannot hold.
+//! Beyond what loading finds, it loads the certificates, looks up the targets' names, and sees whether another program listens
+//! where a route is to. The last two give warnings: all may be well when the route starts. So is what the daemon could serve,
+//! and a unit cannot hold.
 
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 
-use super::Routes;
 use super::exit::Exit;
+use super::{Routes, taken};
 use crate::config::{self, Loaded, Problem, Surroundings, Survey, chain};
 use crate::socket::is_localhost;
 use crate::systemd::generator::misfits;
@@ -41,6 +42,14 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
         if let Err(error) = look_up(&loaded.route.target) {
             let (place, target) = (&loaded.places.target, &loaded.route.target);
             writeln!(problems, "{place}: warning: the host of target '{target}' is not found now: {error}")?;
+        }
+        for (address, place) in loaded.route.listen.iter().zip(&loaded.places.listen) {
+            if let Some(holder) = taken::holder(address) {
+                writeln!(
+                    problems,
+                    "{place}: warning: {address} is in use now by {holder}: stop that, or listen elsewhere"
+                )?;
+            }
         }
         if sound {
             writeln!(out, "{}: ok", loaded.route.name)?;

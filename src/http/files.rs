@@ -35,7 +35,7 @@ pub struct Tree {
 /// A web root cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
-    /// It is missing, not a directory, closed to us, or the kernel is older than Linux 5.6.
+    /// It is missing, not a directory, closed to us, or /proc is not mounted.
     #[error("cannot open the web root {path}", path = path.display())]
     Open {
         /// As configured.

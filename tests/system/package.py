@@ -1,6 +1,5 @@
 """The package under test, and how it gets into a machine."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,15 @@ from .machine import Machine
 from .root import REPOSITORY
 
 
-def package() -> Path:
-    """The .deb that `make packages` built; the environment may name another one."""
-    named = os.environ.get("WEBSOCKIFY_DEB")
-    found = [Path(named)] if named else sorted((REPOSITORY / "target/debian").glob("*.deb"))
-    if len(found) != 1 or not found[0].exists():
+def package(machine: Machine) -> Path:
+    """The .deb that `make packages` built for a machine's systemd."""
+    # From 253 on a reload can tell when it is complete.
+    revision = "1+systemd253" if machine.systemd_version >= 253 else "1"
+    pattern = f"target/debian/websockify_*-{revision}_*.deb"
+    found = sorted(REPOSITORY.glob(pattern))
+    if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
-        pytest.fail(f"one package is needed in target/debian, and there is {names}", pytrace=False)
+        pytest.fail(f"one {pattern} is needed, and there is {names}: make packages", pytrace=False)
     return found[0]
 
 

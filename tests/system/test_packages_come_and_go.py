@@ -31,7 +31,7 @@ def version_before(deb: Path, directory: Path) -> Path:
 
 def test_it_is_installed_without_opening_a_port(bare_machine: Machine) -> None:
     listening = bare_machine.network.run("ss", "-Hltn")
-    install(bare_machine, package())
+    install(bare_machine, package(bare_machine))
     assert bare_machine.network.run("ss", "-Hltn") == listening
     assert bare_machine.run("systemctl", "is-system-running").strip() == "running"
     assert bare_machine.run("websockify", "--version")
@@ -50,14 +50,14 @@ def test_an_upgrade_restarts_what_runs_and_keeps_what_is_enabled(
     bare_machine: Machine, tmp_path: Path
 ) -> None:
     machine = bare_machine
-    install(machine, version_before(package(), tmp_path))
+    install(machine, version_before(package(machine), tmp_path))
     with Target(machine.network, "desktop") as target:
         write_route(machine, f"127.0.0.1:{target.port}")
         enable(machine)
         with machine.network.websocket(PORT) as session:
             assert_answers(session, "desktop")
             pid = machine.main_pid(service())
-            install(machine, package())
+            install(machine, package(machine))
             with pytest.raises(ConnectionClosed) as closed:
                 session.recv(timeout=ANSWER_SECONDS_MAX)
             assert closed.value.rcvd is not None
@@ -70,10 +70,10 @@ def test_an_upgrade_restarts_what_runs_and_keeps_what_is_enabled(
 
 def test_an_upgrade_leaves_alone_what_does_not_run(bare_machine: Machine, tmp_path: Path) -> None:
     machine = bare_machine
-    install(machine, version_before(package(), tmp_path))
+    install(machine, version_before(package(machine), tmp_path))
     write_route(machine, "127.0.0.1:5900")
     machine.run("systemctl", "daemon-reload")
-    install(machine, package())
+    install(machine, package(machine))
     assert machine.show("websockify@vnc.socket", "ActiveState") == {"ActiveState": "inactive"}
 
 
@@ -101,7 +101,7 @@ def test_a_purge_leaves_nothing(bare_machine: Machine) -> None:
         return {path for path in found if not path.startswith(shared)}
 
     before = files()
-    install(machine, package())
+    install(machine, package(machine))
     write_route(machine, "127.0.0.1:5900")
     enable(machine)
     machine.run("systemctl", "start", service())
