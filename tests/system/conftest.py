@@ -37,7 +37,7 @@ def installed_root(bare_root: Root) -> Iterator[Root]:
     if layer.exists():
         shutil.rmtree(layer)
     with Machine(bare_root) as machine:
-        install(machine, package())
+        install(machine, package(machine))
         root = machine.into_root(bare_root, layer)
     yield root
     shutil.rmtree(layer)
