@@ -30,8 +30,8 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	tests/house
 
-# Everything, from the quickest to the slowest, but the booted systems of system-test, not all of which pass yet.
-test: unit package-test clients conformance browser bench-quick
+# Everything, from the quickest to the slowest.
+test: unit package-test clients conformance browser bench-quick system-test
 
 # Unit tests, properties, the fuzzers' corpora, and end to end with the real binary.
 unit:
