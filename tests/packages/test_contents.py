@@ -49,8 +49,12 @@ def test_the_rpm_holds_the_same_as_the_deb(deb253: Path, rpm: Path, tmp_path: Pa
         for name, entry in deb_files.items()
         if name not in {f"{doc}/changelog.gz", f"{doc}/changelog.Debian.gz", f"{doc}/copyright"}
     }
-    texts = ("APACHE", "MIT", "addon-fit", "xterm")
-    licenses = {f"/usr/share/licenses/websockify/LICENSE-{name}" for name in texts}
+    licenses = {
+        f"/usr/share/licenses/websockify/{name}"
+        for name in ("COPYRIGHT", "LICENSE-APACHE", "LICENSE-MIT")
+    }
+    copyright_of_rpm = rpm_files["/usr/share/licenses/websockify/COPYRIGHT"]
+    assert copyright_of_rpm.content == deb_files[f"{doc}/copyright"].content
     assert rpm_files.keys() - expected.keys() == licenses | {f"{doc}/CHANGELOG.md"}
     assert not expected.keys() - rpm_files.keys()
     for name, entry in expected.items():

@@ -225,6 +225,11 @@ class Machine:
     def read(self, path: str) -> str:
         return self.run("cat", path)
 
+    @property
+    def leader(self) -> int:
+        """The process id of its systemd, as this machine counts."""
+        return self._leader
+
     def outside(self, path: str) -> str:
         """Where a path inside, with no links in it, is seen from here."""
         return f"/proc/{self._leader}/root{path}"
