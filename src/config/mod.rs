@@ -11,6 +11,7 @@ pub(crate) mod file;
 pub(crate) mod meaning;
 mod place;
 mod problem;
+mod recording;
 mod surroundings;
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(crate) use surroundings::{ABSENT, Surroundings, credential_name};
 
 use crate::server::address::ListenAddress;
 use crate::target::Target;
-use crate::{access::AllowedClients, http, limits::Limits, tls};
+use crate::{access::AllowedClients, http, limits::Limits, record, tls};
 
 /// Where the routes of the system are.
 pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
@@ -32,6 +33,7 @@ pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
 const EXAMPLE_LISTEN: &str = "listen = \"6080\"";
 const EXAMPLE_TARGET: &str = "target = \"localhost:5900\"";
 const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
+const EXAMPLE_RECORD: &str = "directory = \"/var/lib/websockify/vnc\"";
 const EXAMPLE_CERTIFICATE: &str = "certificate = \"/etc/ssl/vnc.pem\"";
 
 /// One route, fully understood: what a TOML file or a classic command line means.
@@ -53,6 +55,8 @@ pub struct Route {
     pub allow_clients: Option<AllowedClients>,
     /// Interval of the WebSocket pings sent to clients; None: no pings.
     pub heartbeat: Option<Duration>,
+    /// What of its sessions is recorded; None: nothing.
+    pub record: Option<record::Settings>,
     /// Its bounds.
     pub limits: Limits,
 }

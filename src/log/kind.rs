@@ -70,6 +70,16 @@ kinds! {
     CertificateRenewed = 0x0b85f2df_11e0_468e_8995_c239e82d40b5,
     /// A changed certificate cannot be used.
     CertificateUnusable = 0xb6a5f7d5_e399_46cd_a1aa_ab095f79d444,
+    /// A session's recording has begun.
+    RecordingBegun = 0x143da3fb_2998_44f6_9687_92f6b62141cb,
+    /// A recording that ends before its session, or never begins.
+    RecordingCut = 0x308bc743_58ac_44c8_82f2_3496a35606ee,
+    /// Recordings that could not be completed while the program ended.
+    RecordingsIncomplete = 0xb161f5ba_af78_440e_9f78_4ce35f04eafb,
+    /// Old recordings that could not be removed.
+    RotationFailed = 0x44c89183_079d_4ff3_9590_031f2c994c82,
+    /// A recording that is played, and is damaged or gone.
+    ReplayFailed = 0xa37dd169_d4a0_4e0e_8542_03a379c0bda2,
     /// The program may open fewer descriptors than it may need.
     DescriptorsScarce = 0xae19971c_babb_46c6_9e4f_f9efc21eddf3,
     /// What stood in the way of a start.

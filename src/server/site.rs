@@ -10,6 +10,7 @@ use crate::access::AllowedClients;
 use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
+use crate::record::recorder::Recorder;
 use crate::target::Target;
 use crate::tls::{Tls, TlsError};
 
@@ -28,6 +29,8 @@ pub struct Site {
     pub allow_clients: Option<AllowedClients>,
     /// Interval of pings.
     pub heartbeat: Option<Duration>,
+    /// Where its sessions are recorded; None: they are not.
+    pub recorder: Option<Arc<Recorder>>,
     /// Its bounds.
     pub limits: Limits,
     /// Whether to show symbols of what moves on standard output.
@@ -81,9 +84,10 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
-        let Route { target, allow_clients, heartbeat, limits, .. } = route.clone();
+        let Route { target, allow_clients, heartbeat, record, limits, .. } = route.clone();
         let service = Service::Relay(target);
-        Ok(Self { name, tls, files, service, allow_clients, heartbeat, limits, traffic })
+        let recorder = record.map(|settings| Arc::new(Recorder::new(&name, settings)));
+        Ok(Self { name, tls, files, service, allow_clients, heartbeat, recorder, limits, traffic })
     }
 
     /// A route of which nothing but its name can be trusted.
@@ -95,6 +99,7 @@ impl Site {
             service: Service::OutOfOrder,
             allow_clients: None,
             heartbeat: None,
+            recorder: None,
             limits: Limits::default(),
             traffic: false,
         }

@@ -7,6 +7,7 @@ pub mod activation;
 mod egress;
 pub mod generator;
 pub mod notify;
+mod recordings;
 mod service;
 mod socket;
 mod unit_file;
