@@ -150,7 +150,9 @@ impl Parser {
         };
         let digits = text[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let time = std::str::from_utf8(&text[1..=digits]).ok().and_then(|digits| digits.parse().ok());
-        let time_ms = time.filter(|_| text.get(digits + 1) == text.first()).ok_or(Mistake::Entry)?;
+        // noVNC looks for `{` behind the time, whoever spoke, and there are recordings that it was right for.
+        let is_separated = matches!(text.get(digits + 1), Some(b'{' | b'}'));
+        let time_ms = time.filter(|_| is_separated).ok_or(Mistake::Entry)?;
         text.drain(..digits + 2);
         let guess = if text.starts_with(b"UkZC") { Encoding::Base64 } else { Encoding::Binary };
         let payload = match *self.encoding.get_or_insert(guess) {
@@ -211,9 +213,10 @@ mod tests {
         let unsaid = base64.split_once('\n').unwrap().1;
         let javascript = "var VNC_frame_data = [\n'{3{\\x52\\x46\\x42\\x20003\\x2E008\\x0A',\n\
                           '}17}\\x69t\\x27s\\x00',\n'EOF'\n];\n";
+        let separated = now.replace("}17}", "}17{");
         let by_hand = "/* eslint-disable */\n// a desktop\nconst VNC_frame_data = [\r\n\n  '{3{RFB 003.008\\n',\n\
                        '}17}it\\'s\\x00',\n];\n";
-        for file in [now, first, &binary, base64, unsaid, javascript, by_hand] {
+        for file in [now, first, &binary, base64, unsaid, javascript, &separated, by_hand] {
             assert_eq!(entries(file), Ok(greeting()), "{file}");
         }
     }
@@ -225,7 +228,7 @@ mod tests {
         assert_eq!(entries("x = 1;\n"), Err((1, Mistake::NotARecording)));
         let unknown = Mistake::Encoding("utf16".to_owned());
         assert_eq!(entries("var VNC_frame_encoding = 'utf16';\n"), Err((1, unknown)));
-        for line in ["'{x{abc',", "'{3}abc',", "'{{abc',", "'{99999999999999999999{abc',", "'abc',", "'',", "'{3',"] {
+        for line in ["'{x{abc',", "'{3|abc',", "'{{abc',", "'{99999999999999999999{abc',", "'abc',", "'',", "'{3',"] {
             assert_eq!(inside(line), Err((2, Mistake::Entry)), "{line}");
         }
         for line in ["'{3{abc'", "'{3{abc';", "{3{abc,", "'{3{a', '{4{b',"] {

@@ -109,7 +109,9 @@ async fn serve(stream: TcpStream, file: &Path, speed: Speed, hold: Duration) {
         Err(Interruption::ClientGone) => {}
         Err(Interruption::Recording(error)) => {
             warn!(kind = Kind::ReplayFailed.id(), file = %file.display(), "the replay ends here: {error}");
-            let _ = write.as_ref().set_zero_linger(); // a reset, so that it does not look like the end
+            // A reset, so that it does not look like the end; and no FIN before it.
+            let _ = write.as_ref().set_zero_linger();
+            write.forget();
         }
     }
 }
