@@ -21,6 +21,7 @@
 //! | [`server`] | listeners, workers, limits, reload, and the drain at the end. Knows no protocol |
 //! | `connection` | the story of one connection |
 //! | [`systemd`] | the sockets that systemd passes, and what it is told |
+//! | [`replay`] | the target that says again what a recording holds, and the summary of one |
 //! | [`access`] | who may connect |
 //! | [`tls`] | the first byte, certificates and their renewal |
 //! | [`http`] | requests and files, up to an upgrade |
@@ -29,7 +30,6 @@
 //! | [`record`] | what was said in a session, in a file |
 //! | [`websocket`] | the protocol, pure |
 //! | [`demo`] | the target that `websockify demo` talks to |
-//! | [`replay`] | the target that says again what a recording holds, and the summary of one |
 //! | [`log`] | one line a record, to people, a file and syslog; fields to the journal; and what each kind of record means |
 //!
 //! Dependencies point down this table. Two kinds point up: [`config`] parses into settings types that their owners define, and

@@ -43,6 +43,11 @@ fn handshakes() {
 }
 
 #[test]
+fn recordings() {
+    replay("recording", targets::recording);
+}
+
+#[test]
 fn tunnels() {
     replay("tunnel", targets::tunnel);
 }

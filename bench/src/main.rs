@@ -56,6 +56,13 @@ Usage: websockify-bench [OPTIONS]
 Paths by default are those of the repository this was built in.
 ";
 
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Topic {
+    Comparison,
+    Recording,
+}
+
 struct Options {
     quick: bool,
     rounds: Option<usize>,
@@ -65,7 +72,7 @@ struct Options {
     debian: PathBuf,
     seed: u64,
     apart: bool,
-    recording: bool,
+    topic: Topic,
     markdown: bool,
     json: PathBuf,
 }
@@ -83,7 +90,7 @@ impl Options {
             debian: PathBuf::from("/usr/bin/websockify"),
             seed: since_epoch.as_secs(),
             apart: false,
-            recording: false,
+            topic: Topic::Comparison,
             markdown: false,
             json: root.join("target/bench/latest.json"),
         };
@@ -101,7 +108,7 @@ impl Options {
                 "--seed" => options.seed = number(&option, &value()?)?,
                 "--apart" => options.apart = true,
                 "--recording" => {
-                    options.recording = true;
+                    options.topic = Topic::Recording;
                     options.kinds = vec![Kind::Websockify];
                 }
                 "--markdown" => options.markdown = true,
@@ -195,7 +202,7 @@ fn bench(options: &Options) -> Result<(), String> {
     machine::allow_open_files(scenarios::OPEN_FILES);
     let cpus = Cpus::choose(options.apart);
     let settings = Settings { websockify: options.websockify.clone(), debian: options.debian.clone(), cpus };
-    if options.recording {
+    if options.topic == Topic::Recording {
         return recording::run(settings, options.rounds, options.seed, &root().join("target/bench/recording"));
     }
     let bench = Bench { settings, targets: Targets::start(cpus), quick: options.quick };

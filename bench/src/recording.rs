@@ -28,9 +28,9 @@ const BULK_BYTES: usize = 256 << 20;
 const WARM_UP_BYTES: usize = 16 << 20;
 const MESSAGES: usize = 20_000;
 const WARM_UP_MESSAGES: usize = 500;
-/// How long the disk stands still, and how long before and after that the session is watched.
+/// How long the disk stands still, and how long the session is watched after that, when all is written at once.
 const STILL: Duration = Duration::from_secs(10);
-const BESIDE: Duration = Duration::from_secs(2);
+const AFTER: Duration = Duration::from_secs(2);
 
 struct Load {
     name: &'static str,
@@ -90,8 +90,8 @@ pub fn run(settings: Settings, rounds: Option<usize>, seed: u64, directory: &Pat
     }
     let (moving, still) = recorded.longest_round_trips()?;
     println!(
-        "longest round trip in {} s: {:.1} ms before the disk stood still, {:.1} ms while it did",
-        (2 * BESIDE + STILL).as_secs(),
+        "longest round trip in {} s: {:.1} ms before the disk stood still, {:.1} ms while it did and just after",
+        STILL.as_secs(),
         moving.as_secs_f64() * 1e3,
         still.as_secs_f64() * 1e3
     );
@@ -218,11 +218,11 @@ impl Recorded {
             }
             longest
         };
-        let moving = watch(BESIDE);
+        let moving = watch(STILL);
         disk.freeze("--freeze")?;
         let still = watch(STILL);
         disk.freeze("--unfreeze")?;
-        let after = watch(BESIDE);
+        let after = watch(AFTER);
         session.close();
         proxy.stop();
         Ok((moving, still.max(after)))

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use websockify::record::parse::{Line, Parser};
 use websockify::relay::tunnel::{Settings, Tunnel};
 use websockify::websocket::close::{Close, CloseCode};
 use websockify::websocket::decoder::{DataKind, Decoder, Event};
@@ -62,6 +63,24 @@ pub fn handshake(input: &[u8]) {
             assert!((5..=6).contains(&answer.matches("\r\n").count()));
         }
         Err(error) => assert!(error.status().is_client_error() && !error.to_string().is_empty()),
+    }
+}
+
+/// A recording's file, read line by line: whatever it holds, an entry is one only within the array, its payload is no longer
+/// than its line, and nothing comes behind the end.
+pub fn recording(input: &[u8]) {
+    let mut parser = Parser::default();
+    for line in input.split_inclusive(|&byte| byte == b'\n') {
+        let (began, ended) = (parser.has_begun(), parser.has_ended());
+        let mut again = parser.clone();
+        let read = parser.line(line);
+        assert_eq!(read, again.line(line));
+        match read {
+            Ok(Line::Entry(entry)) => assert!(began && !ended && entry.payload.len() < line.len()),
+            Ok(Line::End) => assert!(began && !ended && parser.has_ended()),
+            Ok(Line::Nothing) => {}
+            Err(mistake) => assert!(!mistake.to_string().is_empty() && parser.has_ended() == ended),
+        }
     }
 }
 

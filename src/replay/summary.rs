@@ -71,7 +71,8 @@ impl Summary {
         for (side, name) in sides {
             let Said { entries, bytes, first } = &self.said[side as usize];
             let size = if *bytes < 1024 { String::new() } else { format!(" ({})", ByteSize(*bytes)) };
-            line(name, &format!("{bytes} bytes{size} in {entries} entries"));
+            let word = if *entries == 1 { "entry" } else { "entries" };
+            line(name, &format!("{bytes} bytes{size} in {entries} {word}"));
             if !first.is_empty() {
                 let more = if *bytes > first.len() as u64 { "..." } else { "" };
                 let room = style.columns.saturating_sub("begins".len() + 5 + "\"\"...".len()).max(8);

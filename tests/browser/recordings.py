@@ -27,7 +27,8 @@ def with_binary_encoding(recording: str) -> str:
         repr(f"{mark}{time}{mark}".encode() + payload)[1:] + ",\n"
         for mark, time, payload in entries(recording)
     ]
-    return "var VNC_frame_encoding = 'binary';\nvar VNC_frame_data = [\n" + "".join(lines) + "'EOF']\n"
+    header = "var VNC_frame_encoding = 'binary';\nvar VNC_frame_data = [\n"
+    return header + "".join(lines) + "'EOF']\n"
 
 
 def with_base64_encoding(recording: str) -> str:

@@ -1,7 +1,7 @@
 """A session is recorded, and its last picture is seen again: by noVNC's own player, and by replay.
 
-The player is tests/vnc_playback.html of Debian's source package of noVNC: neither the binary package
-nor the one for Node has it.
+The player is tests/vnc_playback.html of Debian's source package of noVNC: neither the binary
+package nor the one for Node has it.
 """
 
 import base64
@@ -19,7 +19,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 
 from conftest import NOVNC, REPOSITORY, new_tab, novnc_status, running_programs
 from desktop import SIZE, Desktop
-from pages import eventually, keep_screenshot, sockets
+from pages import SCREENSHOTS, eventually, keep_screenshot, sockets
 from pictures import colour_card, differing_share
 from programs import Program
 from recordings import FORMS, entries
@@ -152,7 +152,8 @@ def test_novncs_own_player_plays_it(
     eventually(browser, lambda: "Iteration 1 took" in said(), lambda: f"it says {said()!r}")
 
     shown = last_picture(browser)
-    shown.save(keep_screenshot(browser, f"player-{form.__name__}"))
+    keep_screenshot(browser, f"player-{form.__name__}")  # the results; the picture is gone by now
+    shown.save(SCREENSHOTS / f"player-{form.__name__}-last-picture.png")
     assert not differ(shown, session.last_picture)
 
 

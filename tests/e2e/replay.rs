@@ -186,7 +186,7 @@ end        whole
 duration   1s 200ms
 target     27 bytes in 3 entries
   begins   "RFB 003.008\nit\'s a \xffdesktop"
-client     6 bytes in 1 entries
+client     6 bytes in 1 entry
   begins   "secret"
 
 "#;
