@@ -19,7 +19,7 @@ use super::reader::Form;
 const PIECE_BYTES: usize = 1024 * 1024;
 
 /// Or of so much time: this much of a compressed recording is lost when the machine dies.
-pub(super) const PIECE_TIME: Duration = Duration::from_secs(5);
+const PIECE_TIME: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether the file is still there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

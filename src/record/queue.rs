@@ -1,6 +1,7 @@
 //! What is to be written, on its way from the sessions' threads to the writer's.
 //!
-//! Promise: nobody who puts something in ever waits, for the disk or for memory: what is beyond the bounds is not taken. A
+//! Promise: nobody who puts something in ever waits, for the disk or for memory: what is beyond the bounds is not taken, and the
+//! bounds count what keeping a payload costs beside its bytes, for it may be a single one. A
 //! payload is copied once, into a block that holds many. Putting in one payload more wakes nobody: the writer is woken by the
 //! first after a pause, and by a full block, and gives the others [`COLLECTING_TIME`] to come.
 
@@ -25,6 +26,11 @@ const SPARE_BLOCKS_MAX: usize = 4;
 /// How long the writer lets payloads come together, so that it is not woken for each.
 const COLLECTING_TIME: Duration = Duration::from_millis(50);
 
+/// What a payload of that length costs in the queue.
+pub(super) const fn cost(payload: usize) -> usize {
+    payload + size_of::<Event>()
+}
+
 /// The queue of one route.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -35,8 +41,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Content {
     batch: Batch,
-    /// Bytes in `batch`, and in the batch before it until the writer is done with that.
-    bytes: usize,
+    /// What `batch` costs, and the batch before it until the writer is done with that.
+    cost: usize,
     spare: Vec<Vec<u8>>,
     writer: Writer,
     /// No recording will come any more.
@@ -60,6 +66,7 @@ pub(super) struct Batch {
     pub(super) events: Vec<Event>,
     /// The payloads, one behind the other. A payload lies in one block, at the beginning of the next if the last had no room.
     pub(super) blocks: Vec<Vec<u8>>,
+    cost: usize,
 }
 
 /// Something that happened to a recording.
@@ -85,10 +92,22 @@ pub(super) enum What {
 }
 
 impl Queue {
-    /// Puts in what has no payload.
-    pub(super) fn tell(&self, recording: u64, what: What) {
+    /// Puts a recording's beginning in. False: there is no room.
+    #[must_use]
+    pub(super) fn begin(&self, recording: u64, begun: Begun) -> bool {
         let mut content = self.lock();
-        content.batch.events.push(Event { recording, what });
+        let is_taken = content.charge(cost(size_of::<Begun>()));
+        if is_taken {
+            content.batch.events.push(Event { recording, what: What::Begun(Box::new(begun)) });
+            self.wake(&mut content, true);
+        }
+        is_taken
+    }
+
+    /// Puts a recording's end in: there are no more of these than beginnings.
+    pub(super) fn end(&self, recording: u64) {
+        let mut content = self.lock();
+        content.batch.events.push(Event { recording, what: What::Ended });
         self.wake(&mut content, true);
     }
 
@@ -96,10 +115,9 @@ impl Queue {
     #[must_use]
     pub(super) fn say(&self, recording: u64, side: Side, time_ms: u64, payload: &[u8]) -> bool {
         let mut content = self.lock();
-        if content.bytes + payload.len() > BYTES_MAX {
+        if !content.charge(cost(payload.len())) {
             return false;
         }
-        content.bytes += payload.len();
         let (block, offset) = content.keep(payload);
         content
             .batch
@@ -138,9 +156,8 @@ impl Queue {
 
     /// The writer is done with a batch, of which there are now only the blocks.
     pub(super) fn give_back(&self, batch: Batch) {
-        let bytes: usize = batch.blocks.iter().map(Vec::len).sum();
         let mut content = self.lock();
-        content.bytes -= bytes;
+        content.cost -= batch.cost;
         for mut block in batch.blocks {
             if content.spare.len() < SPARE_BLOCKS_MAX && block.capacity() == BLOCK_BYTES {
                 block.clear();
@@ -163,6 +180,16 @@ impl Queue {
 }
 
 impl Content {
+    /// Counts what is to be put in. False: it is too much.
+    fn charge(&mut self, cost: usize) -> bool {
+        let fits = self.cost + cost <= BYTES_MAX;
+        if fits {
+            self.cost += cost;
+            self.batch.cost += cost;
+        }
+        fits
+    }
+
     /// Copies a payload to the end of the last block, or into a new one. Returns where it is.
     fn keep(&mut self, payload: &[u8]) -> (usize, usize) {
         let has_room = |block: &Vec<u8>| block.capacity() - block.len() >= payload.len();
@@ -221,17 +248,26 @@ mod tests {
         let queue = Queue::default();
         let payload = vec![0; 1024 * 1024];
         let fill = || (0..1000).take_while(|_| queue.say(0, Side::Target, 0, &payload)).count();
-        assert_eq!(fill(), 128);
+        assert_eq!(fill(), 127);
         let batch = queue.take(NOW).unwrap();
         assert_eq!(fill(), 0, "what is being written counts");
         queue.give_back(batch);
-        assert_eq!(fill(), 128);
+        assert_eq!(fill(), 127);
+    }
+
+    #[test]
+    fn single_bytes_are_bounded_by_what_they_cost() {
+        let queue = Queue::default();
+        let taken = (0..4_000_000).take_while(|_| queue.say(0, Side::Client, 0, b"x")).count();
+        assert_eq!(taken, BYTES_MAX / cost(1));
+        let batch = queue.take(NOW).unwrap();
+        assert!(batch.events.len() * size_of::<Event>() <= BYTES_MAX);
     }
 
     #[test]
     fn a_closed_queue_is_emptied_first() {
         let queue = Arc::new(Queue::default());
-        queue.tell(1, What::Ended);
+        queue.end(1);
         queue.close();
         assert_eq!(queue.take(NOW).unwrap().events.len(), 1);
         assert!(queue.take(NOW).is_none());

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::Settings;
 use super::file::Cut;
 use super::format::Side;
-use super::queue::{Queue, RECORDING_BYTES_MAX, What};
+use super::queue::{Queue, RECORDING_BYTES_MAX, cost};
 use super::writer::Writer;
 use crate::log::Kind;
 use crate::session::SessionId;
@@ -56,7 +56,10 @@ impl Recorder {
             shared: Arc::clone(&shared),
             _unwritten: Unwritten::new(),
         };
-        self.queue.tell(number, What::Begun(Box::new(begun)));
+        if !self.queue.begin(number, begun) {
+            log_cut(session, &self.route, None, &Cut::Overrun);
+            return None;
+        }
         Some(Recording { recorder: Arc::clone(self), session, number, began, shared })
     }
 
@@ -90,16 +93,16 @@ pub(super) struct Begun {
 /// What a recording's session and its writer both know.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// Bytes in the queue.
+    /// What waits in the queue, by its cost.
     queued: AtomicUsize,
     /// It has ended before the session, which has been logged.
     cut: AtomicBool,
 }
 
 impl Shared {
-    /// The writer is done with so many bytes.
-    pub(super) fn written(&self, bytes: usize) {
-        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    /// The writer is done with a payload of that length.
+    pub(super) fn written(&self, payload: usize) {
+        self.queued.fetch_sub(cost(payload), Ordering::Relaxed);
     }
 
     /// It ends early, unless it has already.
@@ -124,18 +127,19 @@ impl Recording {
             return;
         }
         let time_ms = u64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
-        let queued = self.shared.queued.fetch_add(payload.len(), Ordering::Relaxed) + payload.len();
+        let cost = cost(payload.len());
+        let queued = self.shared.queued.fetch_add(cost, Ordering::Relaxed) + cost;
         let is_taken = queued <= RECORDING_BYTES_MAX && self.recorder.queue.say(self.number, side, time_ms, payload);
         if !is_taken && self.shared.cut() {
             log_cut(self.session, &self.recorder.route, None, &Cut::Overrun);
-            self.recorder.queue.tell(self.number, What::Ended);
+            self.recorder.queue.end(self.number);
         }
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        self.recorder.queue.tell(self.number, What::Ended);
+        self.recorder.queue.end(self.number);
     }
 }
 

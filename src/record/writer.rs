@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-use super::file::{Cut, PIECE_TIME, RecordingFile};
+use super::file::{Cut, RecordingFile};
 use super::format::{Side, entry_bytes_max, write_entry};
 use super::queue::{Batch, Event, Queue, What};
 use super::recorder::{Begun, log_cut};
@@ -18,6 +18,9 @@ use crate::log::Kind;
 
 /// What is written at once. Small enough to stay in a core's own cache between the escaping and the kernel's copy.
 const TEXT_BYTES: usize = 512 * 1024;
+
+/// How often files are looked after that have something pending, while nothing else comes.
+const TENDING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often it is looked for recordings that have become too old.
 const ROTATION_INTERVAL: Duration = Duration::from_hours(1);
@@ -51,7 +54,7 @@ impl Writer {
     /// Writes until there will be nothing more.
     pub(super) fn run(mut self) {
         while let Some(batch) = self.queue.take(self.patience()) {
-            let is_idle = batch.events.is_empty();
+            let is_idle = batch.events.is_empty() && !self.has_pending();
             let blocks = self.write(batch);
             self.queue.give_back(blocks);
             self.tend();
@@ -63,7 +66,11 @@ impl Writer {
 
     /// How long nothing may come before something else is to be done.
     fn patience(&self) -> Duration {
-        if self.open.values().any(|open| open.file.has_pending()) { PIECE_TIME } else { ROTATION_INTERVAL }
+        if self.has_pending() { TENDING_INTERVAL } else { ROTATION_INTERVAL }
+    }
+
+    fn has_pending(&self) -> bool {
+        self.open.values().any(|open| open.file.has_pending())
     }
 
     fn write(&mut self, mut batch: Batch) -> Batch {
