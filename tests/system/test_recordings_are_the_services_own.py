@@ -7,7 +7,9 @@ from .network import Target, assert_answers
 from .route import PORT, enable, service, write_route
 
 DIRECTORY = "/var/lib/websockify/vnc"
-WHOLE = re.compile(r"var VNC_frame_data = \[\n'\{\d+\{desktop',\n'\}\d+\}hello',\n.*'EOF'\];\n", re.DOTALL)
+WHOLE = re.compile(
+    r"var VNC_frame_data = \[\n'\{\d+\{desktop',\n'\}\d+\}hello',\n.*'EOF'\];\n", re.DOTALL
+)
 
 
 def record_a_session(machine: Machine, target: Target) -> dict[str, str]:
@@ -33,7 +35,6 @@ def test_a_recording_is_in_the_services_own_directory_and_survives_it(machine: M
         path = begun["WEBSOCKIFY_FILE"]
         assert re.fullmatch(rf"{DIRECTORY}/vnc-\d{{8}}T\d{{6}}Z-[0-9a-f]{{8}}\.js", path)
         assert begun["WEBSOCKIFY_SESSION"] in path
-        assert "@" not in machine.explanation(begun), "a field is missing"
         assert WHOLE.fullmatch(machine.read(path))
         modes = machine.run("stat", "--format=%a", path, f"{DIRECTORY}/").split()
         assert modes == ["600", "700"]
@@ -62,4 +63,3 @@ def test_a_directory_that_the_service_may_not_write_costs_the_recording_only(
             )
             assert "the session goes on unrecorded" in told["MESSAGE"]
             assert "Permission denied" in told["WEBSOCKIFY_CAUSE"]
-            assert "/var/lib" in machine.explanation(told)
