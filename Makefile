@@ -13,7 +13,7 @@ NOTIFY_RELOAD ?=
 # Debian's own place is share/zsh/vendor-completions.
 ZSH_COMPLETIONS ?= share/zsh/site-functions
 
-.PHONY: demo build lint test unit clients browser conformance bench bench-quick install packages \
+.PHONY: demo build lint test unit clients browser conformance bench bench-quick bench-recording install packages \
     package-test system-test clean
 
 demo: build
@@ -61,6 +61,11 @@ bench: build
 bench-quick: build
 	tests/setup bench
 	cd bench && $(CARGO) run --release --locked -- --websockify ../$(RELEASE) --quick
+
+# As root: it makes a file system, to make it stand still.
+bench-recording: build
+	tests/setup bench
+	cd bench && $(CARGO) run --release --locked -- --recording --websockify ../$(RELEASE)
 
 # What a package holds, of what `make build` has built.
 install:

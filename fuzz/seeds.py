@@ -121,6 +121,17 @@ SEEDS: dict[str, dict[str, bytes]] = {
         "too-large": environment(ipv4(1), ports="1=65536"),
         "half-a-pair": environment(ipv4(5901), old="5901"),
     },
+    "recording": {
+        "now": b"var VNC_frame_data = [\n'{3{RFB 003.008\\n',\n'}17}it\\'s\\x00',\n'EOF'];\n",
+        "first": b"var VNC_frame_data = [\n\"{3{it's\",\n'EOF']\n",
+        "binary": b"var VNC_frame_encoding = 'binary';\nvar VNC_frame_data = [\n'{3{a\\xff',\n'EOF'];\n",
+        "base64": b"var VNC_frame_encoding = 'base64';\nvar VNC_frame_data = [\n'{3{UkZC',\n'}4}eA==',\n'EOF'];\n",
+        "base64-unsaid": b"var VNC_frame_data = [\n'{3{UkZCIDAwMy4wMDgK',\n'}4{eA==',\n'EOF'];\n",
+        "javascript": b"// by hand\nconst VNC_frame_data = [\n'{3{\\u0041\\b\\0',\n];\n",
+        "latin": "var VNC_frame_data = [\n'{3{café',\n".encode(),
+        "cut": b"var VNC_frame_data = [\n'{3{abc\\x4",
+        "damaged": b"var VNC_frame_data = [\n'{x{abc',\n'{3{\\q',\n{3{abc,\n'EOF'];\n'{4{late',\n",
+    },
     "tunnel": {
         "exchange": say(frame(0x82, b"Hello")) + step(0xC4, 9) + say(frame(0x88, close(1000))) + step(15, 0) * 2
         + step(11, 0) + step(6, 255),

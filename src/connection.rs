@@ -80,8 +80,9 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
     };
     if let Some(session) = opened {
         unfinished.session = Some(session.id);
+        let number = counted.number();
         let _counted = counted.session();
-        relay(session, peer, &site, stop).await;
+        relay(session, peer, &site, stop, number).await;
     }
     drop((permit, place));
 }
@@ -137,7 +138,7 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
 }
 
 /// From the 101 to the end.
-async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
+async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection: u64) {
     let Session { id, client, target, early } = session;
     let started = Instant::now();
     info!(
@@ -155,7 +156,9 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
         close_timeout: site.limits.close_timeout,
     };
     let tunnel = Tunnel::new(started.into_std(), settings);
-    let End { cause, to_target, to_client } = drive(client, target, early, tunnel, stop.draining(), site.traffic).await;
+    let recording = site.recorder.as_ref().and_then(|recorder| recorder.begin(id, connection, started.into_std()));
+    let end = drive(client, target, early, tunnel, stop.draining(), site.traffic, recording).await;
+    let End { cause, to_target, to_client } = end;
     info!(
         kind = Kind::SessionEnded.id(),
         session = %id,

@@ -20,9 +20,11 @@ use tracing::{error, info, warn};
 use crate::cli::{self, Classic, Command, Exit, Serve};
 use crate::config::{self, ConfigError, Loaded, Route, Surroundings, Survey, chain};
 use crate::demo;
-use crate::http::{Builtin, Web};
+use crate::http::{Builtin, Directory, Web};
 use crate::limits::Limits;
 use crate::log::{self, Kind, LogError};
+use crate::record::reader::{ReadError, Reader};
+use crate::replay;
 use crate::server::address::ListenAddress;
 use crate::server::listener::{ListenError, Listener};
 use crate::server::{Lifetime, Reload, Server, ServerError};
@@ -48,6 +50,12 @@ pub enum StartupError {
     /// Where the log was to go.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The recording.
+    #[error(transparent)]
+    Recording(#[from] ReadError),
+    /// The target that plays a recording.
+    #[error("cannot start the replay")]
+    Replay(#[source] io::Error),
     /// Sockets, certificates, web roots.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -60,6 +68,7 @@ impl StartupError {
     fn exit(&self) -> Exit {
         match self {
             Self::Server(ServerError::Bug) => Exit::Bug,
+            Self::Recording(error) => error.into(),
             Self::Activation(_) | Self::Config(_) | Self::Server(ServerError::Site(_)) => Exit::Config,
             _ => Exit::SystemError,
         }
@@ -86,7 +95,9 @@ fn carry_out(command: Command, directory: &Path) -> Exit {
         Command::Convert(arguments) => return cli::convert(&arguments, directory).print(),
         Command::Classic(classic) => run_classic(*classic),
         Command::Demo(address) => run_demo(address),
+        Command::Replay(replay) => run_replay(replay),
         Command::Serve(serve) => run_serve(serve),
+        Command::Summarize(file) => return cli::summarize(&file),
     };
     match outcome {
         Ok(()) => Exit::Success,
@@ -199,45 +210,85 @@ fn adopt(sockets: Sockets, directory: &Path, names: &[String]) -> Server {
 
 fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
     log::init(&log::Settings::default(), false)?;
-    let target = start_demo_target().map_err(StartupError::Demo)?;
-    let route = Route {
-        name: "demo".to_owned(),
-        description: Some("The built-in page and target".to_owned()),
+    let target = start_built_in("demo-target", demo::Target::bind, demo::Target::address, demo::Target::run);
+    let target = target.map_err(StartupError::Demo)?;
+    let route = built_in_route("demo", "The built-in page and target", address, target);
+    let route = Route { web: Some(Web::Builtin(Builtin::Demo)), ..route };
+    run_built_in(&route, |address| format!("http://{address}/ shows the proxy at work. Ctrl-C ends it."))
+}
+
+fn run_replay(replay: cli::Replay) -> Result<(), StartupError> {
+    let cli::Replay { file, address, speed, hold, web } = replay;
+    log::init(&log::Settings::default(), false)?;
+    Reader::open(&file)?; // what is no recording at all is said before anybody connects
+    let shown = file.display().to_string();
+    let bind = move || replay::Target::bind(file, speed, hold);
+    let target = start_built_in("replay-target", bind, replay::Target::address, replay::Target::run);
+    let target = target.map_err(StartupError::Replay)?;
+    let route = built_in_route("replay", "A recording", address, target);
+    let has_web = web.is_some();
+    let web = web.map(|root| Web::Directory(Directory { root, follow_symlinks: false, listing: false }));
+    run_built_in(&Route { web, ..route }, |address| {
+        let url = if has_web { format!("http://{address}/") } else { format!("ws://{address}/") };
+        format!("{url} plays {shown}. Ctrl-C ends it.")
+    })
+}
+
+/// A route to a target of this process.
+fn built_in_route(name: &str, description: &str, address: ListenAddress, target: SocketAddr) -> Route {
+    Route {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
         listen: vec![address],
         target: Target::Tcp { host: target.ip().to_string(), port: target.port() },
-        web: Some(Web::Builtin(Builtin::Demo)),
+        web: None,
         tls: None,
         allow_clients: None,
         heartbeat: None,
         exit_idle: None,
+        record: None,
         limits: Limits::default(),
-    };
+    }
+}
+
+/// Serves the route, and says on standard output where.
+fn run_built_in(route: &Route, line: impl Fn(SocketAddr) -> String) -> Result<(), StartupError> {
     let mut server = Server::new(Lifetime::default(), false);
-    server.bind(&route)?;
+    server.bind(route)?;
     if let Some(address) = server.addresses().next() {
-        println!("http://{address}/ shows the proxy at work. Ctrl-C ends it.");
+        println!("{}", line(address));
         // Whoever reads this through a pipe wants it now, and whoever does not read it misses nothing else.
         let _ = io::stdout().flush();
     }
     Ok(server.run(None)?)
 }
 
-/// Runs the demo's target on a thread of its own, which ends with the process: to the proxy it is a service like any other.
-fn start_demo_target() -> io::Result<SocketAddr> {
+/// Runs a target on a thread of its own, which ends with the process: to the proxy it is a service like any other.
+fn start_built_in<T, B, R>(
+    name: &str,
+    bind: impl FnOnce() -> B + Send + 'static,
+    address: fn(&T) -> SocketAddr,
+    run: impl FnOnce(T) -> R + Send + 'static,
+) -> io::Result<SocketAddr>
+where
+    T: 'static,
+    B: Future<Output = io::Result<T>>,
+    R: Future<Output = ()>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (bound, address) = mpsc::channel();
-    thread::Builder::new().name("demo-target".to_owned()).spawn(move || {
+    let (bound, bound_address) = mpsc::channel();
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            match demo::Target::bind().await {
+            match bind().await {
                 Ok(target) => {
-                    let _ = bound.send(Ok(target.address()));
-                    target.run().await;
+                    let _ = bound.send(Ok(address(&target)));
+                    run(target).await;
                 }
                 Err(error) => drop(bound.send(Err(error))),
             }
         });
     })?;
-    address.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
+    bound_address.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
 }
 
 /// Sessions need two descriptors each, and the soft limit is low for the sake of programs that use select(2).

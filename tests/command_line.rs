@@ -13,6 +13,8 @@ use proptest::prelude::*;
 use websockify::cli::{self, Answer, Classic, Command, Exit, Routes, Serve};
 use websockify::config::{Route, load_directory};
 use websockify::log::{self, Syslog, SyslogServer};
+use websockify::record::{Naming, Settings};
+use websockify::replay::Speed;
 use websockify::server::Lifetime;
 use websockify::server::address::ListenAddress;
 use websockify::target::Target;
@@ -337,7 +339,6 @@ fn logs() {
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
     let cases = [
-        ("--record x 6080 h:1", "--record"),
         ("--key-password x 6080 h:1", "--key-password"),
         ("--ssl-target 6080 h:1", "--ssl-target"),
         ("--verify-client --cafile x 6080 h:1", "--verify-client"),
@@ -471,6 +472,60 @@ fn convert_says_the_same() {
     }
 }
 
+/// The one thing that a file says otherwise: by what names, and so that nothing is overwritten.
+#[test]
+fn a_converted_recording_is_in_the_same_directory() {
+    let start = start_directory();
+    let line = "--record recordings/session 6080 localhost:5900";
+    let text = cli::convert(&words(line), start.path()).text;
+    assert!(text.contains("# --record: files are named by route, time and session, in the same directory\n"), "{text}");
+    let typed = classic_in(line, start.path()).route.record.unwrap();
+    assert_eq!(typed.naming, Naming::Numbered(start.path().join("recordings/session")));
+    let written = converted(line, start.path()).record.unwrap();
+    assert_eq!(written.naming, Naming::InDirectory(start.path().join("recordings")));
+    assert_eq!(Settings { naming: written.naming.clone(), ..typed }, written);
+}
+
+#[test]
+fn where_to_record_is_absolute_and_a_file() {
+    let start = start_directory();
+    let naming = |line: &str| classic_in(line, start.path()).route.record.unwrap().naming;
+    assert_eq!(naming("--record x 6080 h:1"), Naming::Numbered(start.path().join("x")));
+    assert_eq!(naming("--record www/ 6080 h:1"), Naming::Numbered(start.path().join("www")));
+    assert_eq!(naming("--record /tmp/../x 6080 h:1"), Naming::Numbered("/tmp/../x".into()));
+    assert_eq!(
+        usage_error("--record / 6080 h:1"),
+        "--record: / is no file's name: write one, to which the number of each session is appended"
+    );
+    let in_a_file = usage_error("--record other.pem/x 6080 h:1");
+    assert!(
+        in_a_file.starts_with("'--record': ") && in_a_file.ends_with("/other.pem is not a directory"),
+        "{in_a_file}"
+    );
+}
+
+#[test]
+fn a_replay_is_asked_for_in_few_words() {
+    let replay = |line: &str| match cli::parse(&words(line), Path::new("/")) {
+        Ok(Command::Replay(replay)) => replay,
+        other => panic!("{line}: {other:?}"),
+    };
+    let plain = replay("replay session.1");
+    assert_eq!((plain.file, plain.speed, plain.hold), ("session.1".into(), Speed::Times(1.0), Duration::ZERO));
+    assert_eq!(plain.address.to_string(), "localhost:6080");
+    assert_eq!(plain.web, None);
+    let all = replay("replay --speed max --hold 1h --web www session.1 [::1]:0");
+    assert_eq!((all.speed, all.hold, all.web), (Speed::Max, Duration::from_hours(1), Some("www".into())));
+    assert!(matches!(
+        cli::parse(&words("replay --summary session.1"), Path::new("/")),
+        Ok(Command::Summarize(file)) if file == Path::new("session.1")
+    ));
+    for line in ["replay", "replay --speed fast x", "replay --hold never x", "replay --summary --speed 2 x"] {
+        let Err(answer) = cli::parse(&words(line), Path::new("/")) else { panic!("{line} is taken") };
+        assert_eq!(answer.exit, Exit::Usage, "{line}: {}", answer.text);
+    }
+}
+
 #[test]
 fn web_names_pages_of_the_program_as_a_route_file_does() {
     let start = start_directory();
@@ -516,7 +571,7 @@ fn convert_refuses_what_a_file_cannot_say() {
     let outcome = |line: &str| cli::convert(&words(line), start.path());
     assert_eq!(outcome("--inetd h:1").exit, Exit::ClassicUsage);
     assert_eq!(outcome("6080").exit, Exit::ClassicUsage);
-    assert_eq!(outcome("--record x 6080 h:1").exit, Exit::NotBuilt);
+    assert_eq!(outcome("--record / 6080 h:1").exit, Exit::ClassicUsage);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn unknown_keys() {
         "  program = {}",
         &[
             "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, exit-idle, web, tls, access, \
-           websocket, limits",
+           websocket, record, limits",
         ],
     );
     expect_in_route(
@@ -73,6 +73,33 @@ fn unknown_keys() {
         "[limits]\nspeed = 9",
         &["vnc.toml:4:1: unknown key 'limits.speed': known are connections, connections-per-address, backlog, \
            handshake-timeout, connect-timeout, request-size, idle-timeout, close-timeout, drain-timeout"],
+    );
+}
+
+#[test]
+fn recordings() {
+    expect_in_route("[record]\ndirectory = \"recordings\"\nsize-limit = \"4KiB\"\nkeep-files = 1\n", &[]);
+    expect_in_route(
+        "[record]\ncompression = \"zstd\"",
+        &["vnc.toml:3:1: 'record.directory' is missing: write directory = \"/var/lib/websockify/vnc\""],
+    );
+    expect_in_route(
+        "[record]\ndirectory = \"vnc.pem\"\ncompression = \"xz\"\nsize-limit = \"1KiB\"\nkeep-files = 0\nkeep-age = \"old\"",
+        &[
+            "vnc.toml:4:13: 'record.directory': vnc.pem is not a directory",
+            "vnc.toml:5:15: 'xz' is not a value of 'record.compression': write \"none\" or \"gzip\" or \"zstd\"",
+            "vnc.toml:6:14: '1KiB' is not a value of 'record.size-limit': write a size from 4KiB on, such as \"1GiB\"",
+            "vnc.toml:7:14: 0 is out of range: 'record.keep-files' is from 1 to 1000000",
+            "vnc.toml:8:12: 'old' is not a duration: write a number and a unit, such as \"30days\"",
+        ],
+    );
+    expect_in_route(
+        "record = true",
+        &["vnc.toml:3:10: 'record' is a boolean: write a table [record] with directory = \"/var/lib/websockify/vnc\""],
+    );
+    expect_in_route(
+        "[record]\ndirectoy = \"x\"\ndirectory = \"x\"",
+        &["vnc.toml:4:1: unknown key 'record.directoy': did you mean 'directory'?"],
     );
 }
 

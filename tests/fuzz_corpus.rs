@@ -48,6 +48,11 @@ fn rebind_environments() {
 }
 
 #[test]
+fn recordings() {
+    replay("recording", targets::recording);
+}
+
+#[test]
 fn tunnels() {
     replay("tunnel", targets::tunnel);
 }

@@ -11,6 +11,7 @@ use websockify::access::AllowedClients;
 use websockify::config::{Loaded, Position, Route, load_directory};
 use websockify::http;
 use websockify::limits::Limits;
+use websockify::record;
 use websockify::server::address::ListenAddress;
 use websockify::target::Target;
 use websockify::tls;
@@ -65,6 +66,13 @@ request-size = "64KiB"
 idle-timeout = "8h"
 close-timeout = "500ms"
 drain-timeout = "1m"
+
+[record]
+directory = "recordings"
+compression = "zstd"
+size-limit = "1GiB"
+keep-files = 100
+keep-age = "30days"
 "#,
     );
     let path = |name: &str| directory.path().join(name);
@@ -93,6 +101,13 @@ drain-timeout = "1m"
             allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
             heartbeat: Some(Duration::from_secs(90)),
             exit_idle: None,
+            record: Some(record::Settings {
+                naming: record::Naming::InDirectory(path("recordings")),
+                compression: record::Form::Zstd,
+                size_max: Some(1 << 30),
+                files_max: NonZeroUsize::new(100),
+                age_max: Some(Duration::from_hours(24 * 30)),
+            }),
             limits: Limits {
                 connections: NonZeroUsize::new(100).unwrap(),
                 connections_per_address: NonZeroUsize::new(10),
@@ -123,6 +138,7 @@ fn what_is_left_out_has_its_default() {
             allow_clients: None,
             heartbeat: None,
             exit_idle: None,
+            record: None,
             limits: Limits::default(),
         }
     );

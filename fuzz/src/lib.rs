@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rebind::address;
 use rebind::rule::{Environment, Ports};
+use websockify::record::parse::{Line, Parser};
 use websockify::relay::tunnel::{Settings, Tunnel};
 use websockify::websocket::close::{Close, CloseCode};
 use websockify::websocket::decoder::{DataKind, Decoder, Event};
@@ -81,6 +82,24 @@ pub fn rebind_environment(input: &[u8]) {
     assert!(moved.ip().to_canonical().is_loopback() && moved.is_ipv4() == asked.is_ipv4());
     assert!(asked.port() != 0 && moved.port() != 0 && !ports.is_empty());
     assert_eq!(ports.asked(moved), Some(asked.port()));
+}
+
+/// A recording's file, read line by line: whatever it holds, an entry is one only within the array, its payload is no longer
+/// than its line, and nothing comes behind the end.
+pub fn recording(input: &[u8]) {
+    let mut parser = Parser::default();
+    for line in input.split_inclusive(|&byte| byte == b'\n') {
+        let (began, ended) = (parser.has_begun(), parser.has_ended());
+        let mut again = parser.clone();
+        let read = parser.line(line);
+        assert_eq!(read, again.line(line));
+        match read {
+            Ok(Line::Entry(entry)) => assert!(began && !ended && entry.payload.len() < line.len()),
+            Ok(Line::End) => assert!(began && !ended && parser.has_ended()),
+            Ok(Line::Nothing) => {}
+            Err(mistake) => assert!(!mistake.to_string().is_empty() && parser.has_ended() == ended),
+        }
+    }
 }
 
 /// A session of which the input decides every step: a byte for what happens, a byte for how much, and what the client

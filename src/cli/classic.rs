@@ -13,10 +13,11 @@ use toml::Spanned;
 use super::addresses::{absolute, addresses};
 use super::exit::{Answer, Exit};
 use super::options::{Options, usage_error};
-use crate::config::file::{File, Tls, Web, WebSocket};
+use crate::config::file::{File, Record, Tls, Web, WebSocket};
 use crate::config::meaning::Sockets;
 use crate::config::{Mistake, Route, chain};
 use crate::log;
+use crate::record::Naming;
 use crate::server::Lifetime;
 
 /// A classic command line, understood.
@@ -63,6 +64,8 @@ pub(super) enum ClassicError {
     SslOnly(PathBuf),
     #[error("{option}: {} is not UTF-8", path.display())]
     NotUtf8 { option: &'static str, path: PathBuf },
+    #[error("--record: {} is no file's name: write one, to which the number of each session is appended", .0.display())]
+    RecordFile(PathBuf),
     #[error("{}: not built yet", .0.join(", "))]
     NotBuilt(Vec<&'static str>),
     #[error(transparent)]
@@ -79,6 +82,7 @@ impl From<Mistake> for ClassicError {
                 "tls.certificate" => "--cert",
                 "tls.key" => "--key",
                 "web" => "--web",
+                "record.directory" => "--record",
                 other => other,
             };
             *key = option.to_owned();
@@ -102,8 +106,12 @@ impl Classic {
     pub(super) fn parse(arguments: &[OsString], start_directory: &Path) -> Result<Self, Answer> {
         let spoken = Spoken::new(Options::read(arguments)?, start_directory)?;
         let sockets = if spoken.inetd { Sockets::Inherited } else { Sockets::Bound };
-        let route = spoken.file.into_route("websockify", start_directory, sockets).map_err(ClassicError::from)?;
-        let Options { daemon, traffic, .. } = spoken.options;
+        let mut route = spoken.file.into_route("websockify", start_directory, sockets).map_err(ClassicError::from)?;
+        let Options { daemon, traffic, record, .. } = spoken.options;
+        if let (Some(settings), Some(file)) = (&mut route.record, record) {
+            // What a route's file cannot say. Without a slash at the end, before the number.
+            settings.naming = Naming::Numbered(start_directory.join(file).components().collect());
+        }
         let (lifetime, log, inetd, notes) = (spoken.lifetime, spoken.log, spoken.inetd, spoken.notes);
         Ok(Self { route, lifetime, log, daemon, inetd, traffic, notes })
     }
@@ -139,6 +147,7 @@ impl Spoken {
             target: Some(said(target)),
             web: web.map(|web| Web::Short(said(web))),
             tls: tls(&options, start_directory, &mut notes)?,
+            record: record(&options, start_directory)?,
             websocket: unless_zero(options.heartbeat)
                 .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))) }),
             ..File::default()
@@ -204,6 +213,16 @@ fn tls(options: &Options, start_directory: &Path, notes: &mut Vec<String>) -> Re
     }))
 }
 
+/// A route's file names the directory only.
+fn record(options: &Options, start_directory: &Path) -> Result<Option<Record>, ClassicError> {
+    let Some(file) = &options.record else { return Ok(None) };
+    let file = start_directory.join(file);
+    let directory = file.parent().filter(|_| file.file_name().is_some());
+    let directory = directory.ok_or_else(|| ClassicError::RecordFile(file.clone()))?;
+    let directory = absolute("--record", directory, start_directory)?;
+    Ok(Some(Record { directory: Some(said(directory)), ..Record::default() }))
+}
+
 fn log_settings(options: &Options, start_directory: &Path) -> Result<log::Settings, ClassicError> {
     let server = match options.syslog.as_deref() {
         None => None,
@@ -224,7 +243,6 @@ fn log_settings(options: &Options, start_directory: &Path) -> Result<log::Settin
 
 fn refuse_unbuilt(options: &Options) -> Result<(), ClassicError> {
     let asked_for = [
-        (options.record.is_some(), "--record"),
         (options.key_password.is_some(), "--key-password"),
         (options.ssl_target, "--ssl-target"),
         (options.verify_client, "--verify-client"),

@@ -45,6 +45,7 @@ fn toml_of(arguments: &[OsString], start_directory: &Path) -> Result<String, Ans
 fn comments(spoken: &Spoken) -> Vec<String> {
     let options = &spoken.options;
     let elsewhere = [
+        (options.record.is_some(), "--record: files are named by route, time and session, in the same directory"),
         (options.daemon, "-D: not in the file; whoever starts it keeps it in the background"),
         (spoken.lifetime.run_once, "--run-once: not in the file; only the classic command line has it"),
         (spoken.lifetime.timeout.is_some(), "--timeout: not in the file; only the classic command line has it"),

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// A file that was named is not what it should be.
+    BadData,
     /// A bug of this program.
     Bug,
     /// The classic command line is wrong.
@@ -32,6 +34,7 @@ impl Exit {
             Self::Success => 0,
             Self::ClassicUsage => 2,
             Self::Usage => 64,
+            Self::BadData => 65,
             Self::NotBuilt => 69,
             Self::Bug => 70,
             Self::SystemError => 71,

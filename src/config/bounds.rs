@@ -66,7 +66,7 @@ impl Reader<'_> {
         Some(limit)
     }
 
-    fn count(&mut self, key: &str, written: Option<Spanned<i64>>) -> Option<usize> {
+    pub(super) fn count(&mut self, key: &str, written: Option<Spanned<i64>>) -> Option<usize> {
         const MAX: i64 = 1_000_000; // descriptors of a process end far below
         let written = written?;
         let number = *written.get_ref();

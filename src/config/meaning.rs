@@ -71,6 +71,7 @@ impl File {
         let heartbeat = self.websocket.and_then(|websocket| {
             reader.duration("websocket.heartbeat", websocket.heartbeat, "\"30s\"", "no pings are sent")
         });
+        let record = self.record.and_then(|record| reader.record(record));
         let limits = reader.limits(self.limits.unwrap_or_default());
 
         let sound = complaints.len() == before;
@@ -84,6 +85,7 @@ impl File {
             allow_clients,
             heartbeat,
             exit_idle,
+            record,
             limits,
         });
         Meaning { route, listen, target: target_place, certificate, key }
@@ -104,8 +106,8 @@ impl File {
 /// Parses values and notes what is wrong with them.
 pub(super) struct Reader<'a> {
     name: &'a str,
-    base: &'a Path,
-    surroundings: &'a Surroundings,
+    pub(super) base: &'a Path,
+    pub(super) surroundings: &'a Surroundings,
     complaints: &'a mut Vec<Complaint>,
 }
 
@@ -297,7 +299,7 @@ impl Reader<'_> {
     }
 
     /// A key is missing, unless it is there with a wrong type.
-    fn miss(&mut self, span: Range<usize>, missing: &str, example: &'static str) {
+    pub(super) fn miss(&mut self, span: Range<usize>, missing: &str, example: &'static str) {
         let is_there =
             |complaint: &Complaint| matches!(&complaint.mistake, Mistake::Type { key, .. } if key == missing);
         if !self.complaints.iter().any(is_there) {

@@ -11,6 +11,7 @@ pub(crate) mod file;
 pub(crate) mod meaning;
 mod place;
 mod problem;
+mod recording;
 mod surroundings;
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(crate) use surroundings::{ABSENT, Surroundings, credential_name};
 
 use crate::server::address::ListenAddress;
 use crate::target::Target;
-use crate::{access::AllowedClients, http, limits::Limits, tls};
+use crate::{access::AllowedClients, http, limits::Limits, record, tls};
 
 /// Where the routes of the system are.
 pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
@@ -32,6 +33,7 @@ pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
 const EXAMPLE_LISTEN: &str = "listen = \"6080\"";
 const EXAMPLE_TARGET: &str = "target = \"localhost:5900\"";
 const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
+const EXAMPLE_RECORD: &str = "directory = \"/var/lib/websockify/vnc\"";
 const EXAMPLE_CERTIFICATE: &str = "certificate = \"/etc/ssl/vnc.pem\"";
 
 /// One route, fully understood: what a TOML file or a classic command line means.
@@ -55,6 +57,8 @@ pub struct Route {
     pub heartbeat: Option<Duration>,
     /// After so long without a connection the daemon ends, if systemd starts it again for the next. None: never.
     pub exit_idle: Option<Duration>,
+    /// What of its sessions is recorded; None: nothing.
+    pub record: Option<record::Settings>,
     /// Its bounds.
     pub limits: Limits,
 }

@@ -27,7 +27,7 @@ pub enum Mistake {
         /// The system's reason.
         source: io::Error,
     },
-    /// A web root that is a file.
+    /// A web root, or a directory for recordings, that is a file.
     #[error("'{key}': {} is not a directory", path.display())]
     NotADirectory {
         /// The key that names it.
@@ -150,6 +150,12 @@ pub enum Mistake {
         key: String,
         /// How it could be written.
         example: &'static str,
+    },
+    /// A bound of recordings that cannot be read or is too small.
+    #[error("'{text}' is not a value of 'record.size-limit': write a size from 4KiB on, such as \"1GiB\"")]
+    RecordSize {
+        /// What was written.
+        text: String,
     },
     /// A size that cannot be read or is beyond its bounds.
     #[error("'{text}' is not a value of 'limits.request-size': write a size from 8KiB to 1MiB, such as \"16KiB\"")]

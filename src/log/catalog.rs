@@ -366,6 +366,70 @@ starts it again.
 
 Please report it, with the records of websockify around this one.",
         ),
+        Kind::RecordingBegun => (
+            "A session is being recorded",
+            "\
+What is said in the session @WEBSOCKIFY_SESSION@ of the route
+@WEBSOCKIFY_ROUTE@, by both sides, is kept in
+@WEBSOCKIFY_FILE@.
+
+That includes what the user types. Only the user that the program runs as
+can read it. To look into it, and to see it again:
+    websockify replay --summary @WEBSOCKIFY_FILE@
+    websockify replay --web /usr/share/novnc @WEBSOCKIFY_FILE@
+How long it is kept is for `record.keep-files` and `record.keep-age` in the
+route's file to say.",
+        ),
+        Kind::RecordingCut => (
+            "A session goes on without being recorded",
+            "\
+The recording of the session @WEBSOCKIFY_SESSION@ of the route
+@WEBSOCKIFY_ROUTE@ has ended before the session, or could not
+begin. The session itself is not affected. The record itself says why.
+
+\"Permission denied\" or \"Read-only file system\": the service's user may
+not write there. Below /var/lib, /var/log and /var/cache systemd gives it
+the directory; run `systemctl daemon-reload` after a change of
+`record.directory`.
+\"No space left on device\": make room, and let `record.keep-files`,
+`record.keep-age` or `record.compression` in the route's file keep it.
+The disk does not take it as fast as it comes: so much came in so short a
+time, or the disk stood still for so long, that memory was not to hold it.
+Somebody has removed the file: nothing is written that nobody could read.
+
+What was recorded until then is a whole file wherever its end could still
+be written, and can be replayed in any case.",
+        ),
+        Kind::RecordingsIncomplete => (
+            "Recordings have not been completed",
+            "\
+The program has ended, and the disk did not take the last of
+@WEBSOCKIFY_RECORDINGS@ recordings in time. They have no end, and can
+be replayed up to where they stop.
+
+A disk or a network file system that stands still is the cause: see the
+records of the kernel (journalctl -k).",
+        ),
+        Kind::RotationFailed => (
+            "Old recordings cannot be removed",
+            "\
+The route @WEBSOCKIFY_ROUTE@ is to keep so many recordings, or for so
+long, and what is beyond that could not be removed:
+    @WEBSOCKIFY_ERROR@
+
+Recordings go on, and may fill the disk. Somebody may have changed the
+owner or the mode of the directory that `record.directory` names.",
+        ),
+        Kind::ReplayFailed => (
+            "A replay cannot go on",
+            "\
+The recording @WEBSOCKIFY_FILE@ cannot be read any
+further, and the session that it was played to has ended with 1011. The
+record says in which line, and what is wrong there.
+
+A recording that merely has no end can be played. This one was changed
+after it was written, or the disk cannot read it any more (journalctl -k).",
+        ),
         Kind::DescriptorsScarce => (
             "There may not be enough descriptors for all connections",
             "\

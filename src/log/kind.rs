@@ -82,6 +82,16 @@ kinds! {
     CertificateExpiring = 0x98694bcb_3740_4474_9dca_b949a6647439,
     /// A certificate whose time is over.
     CertificateExpired = 0xc43c1426_4b01_4e27_8fa3_119e82858fce,
+    /// A session's recording has begun.
+    RecordingBegun = 0x143da3fb_2998_44f6_9687_92f6b62141cb,
+    /// A recording that ends before its session, or never begins.
+    RecordingCut = 0x308bc743_58ac_44c8_82f2_3496a35606ee,
+    /// Recordings that could not be completed while the program ended.
+    RecordingsIncomplete = 0xb161f5ba_af78_440e_9f78_4ce35f04eafb,
+    /// Old recordings that could not be removed.
+    RotationFailed = 0x44c89183_079d_4ff3_9590_031f2c994c82,
+    /// A recording that is played, and is damaged or gone.
+    ReplayFailed = 0xa37dd169_d4a0_4e0e_8542_03a379c0bda2,
     /// The program may open fewer descriptors than it may need.
     DescriptorsScarce = 0xae19971c_babb_46c6_9e4f_f9efc21eddf3,
     /// `exit-idle` of a route whose socket is the program's own.

@@ -19,6 +19,8 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use super::end::{Cause, End};
 use super::traffic::Traffic;
 use super::tunnel::Tunnel;
+use crate::record::format::Side;
+use crate::record::recorder::Recording;
 use crate::websocket::close::CloseCode;
 use crate::websocket::encoder::HEADROOM;
 
@@ -43,8 +45,16 @@ thread_local! {
 }
 
 /// Relays between a client, whose 101 has been sent, and its target, until the end of both. `early` are bytes that the
-/// client sent behind its request; `stop` resolves when the daemon stops.
-pub async fn drive<C, T, S>(client: C, target: T, early: Bytes, tunnel: Tunnel, stop: S, traffic: bool) -> End
+/// client sent behind its request; `stop` resolves when the daemon stops; payload in plain bytes goes to the `recording` too.
+pub async fn drive<C, T, S>(
+    client: C,
+    target: T,
+    early: Bytes,
+    tunnel: Tunnel,
+    stop: S,
+    traffic: bool,
+    recording: Option<Recording>,
+) -> End
 where
     C: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
@@ -52,8 +62,8 @@ where
 {
     let mut stop = std::pin::pin!(stop);
     let mut stopped = false;
-    let mut relay =
-        Relay { client, target, tunnel, early, client_unflushed: false, timer: None, traffic: Traffic::begin(traffic) };
+    let traffic = Traffic::begin(traffic);
+    let mut relay = Relay { client, target, tunnel, early, client_unflushed: false, timer: None, traffic, recording };
     let end = std::future::poll_fn(|cx| {
         if !stopped && let Poll::Ready(code) = stop.as_mut().poll(cx) {
             stopped = true;
@@ -96,6 +106,7 @@ struct Relay<C, T> {
     /// deadline has moved since.
     timer: Option<Pin<Box<Sleep>>>,
     traffic: Traffic,
+    recording: Option<Recording>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay<C, T> {
@@ -155,6 +166,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
         match outcome {
             Ok(()) if count > 0 => {
                 self.traffic.received_from_target();
+                if let Some(recording) = &self.recording {
+                    recording.say(Side::Target, now, &scratch[HEADROOM..HEADROOM + count]);
+                }
                 let frame = self.tunnel.handle_target(now, scratch, HEADROOM..HEADROOM + count);
                 self.write_to_client(cx, now, &scratch[frame], count);
             }
@@ -198,6 +212,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
         };
         self.traffic.received_from_client();
         let payload = self.tunnel.handle_client(now, input);
+        if let Some(recording) = &self.recording {
+            recording.say(Side::Client, now, &input[payload.clone()]);
+        }
         self.write_to_target(cx, now, &input[payload]);
         Poll::Ready(())
     }

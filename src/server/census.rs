@@ -16,6 +16,8 @@ struct Counts {
     connections: usize,
     sessions: usize,
     sessions_ended: usize,
+    /// All that there ever were.
+    numbered: u64,
 }
 
 /// A session, counted until this is dropped, as a panic does, too.
@@ -28,13 +30,19 @@ pub struct CountedSession<'a> {
 #[derive(Debug)]
 pub struct Counted {
     census: Arc<Census>,
+    number: u64,
 }
 
 impl Census {
     /// Counts a connection.
     pub(super) fn count(self: &Arc<Self>) -> Counted {
-        self.counts.send_modify(|counts| counts.connections += 1);
-        Counted { census: Arc::clone(self) }
+        let mut number = 0;
+        self.counts.send_modify(|counts| {
+            counts.connections += 1;
+            counts.numbered += 1;
+            number = counts.numbered;
+        });
+        Counted { census: Arc::clone(self), number }
     }
 
     /// Connections that are there now.
@@ -74,6 +82,11 @@ impl Census {
 }
 
 impl Counted {
+    /// Which of the process's connections it is, from 1.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The connection is a session now: it has got its 101.
     pub fn session(&self) -> CountedSession<'_> {
         self.census.counts.send_modify(|counts| counts.sessions += 1);

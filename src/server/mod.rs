@@ -48,6 +48,7 @@ use self::stop::{Stop, Stopper};
 use self::worker::{Job, Threads, Workers};
 use crate::config::{Route, chain};
 use crate::log::Kind;
+use crate::record;
 use crate::socket::{Accepted, Peer};
 use crate::systemd::activation::ActivationError;
 use crate::systemd::confinement::Confinement;
@@ -192,6 +193,7 @@ impl Server {
         let ended = LocalSet::new().block_on(&runtime, self.live(workers, &stopper, alarm, reload));
         stopper.abort();
         Threads::join(threads);
+        complete_recordings();
         runtime.shutdown_background();
         ended
     }
@@ -256,6 +258,17 @@ impl Server {
         drain(&census, stopper, &health, &mut signals, drain_timeout).await;
         info!(kind = Kind::Stopped.id(), "stopped");
         Ok(())
+    }
+}
+
+/// The sessions have ended, and their recordings are to end too. A disk that stands still is not waited for without end.
+fn complete_recordings() {
+    let recordings = record::wait_until_written(END_TIME);
+    if recordings > 0 {
+        warn!(
+            kind = Kind::RecordingsIncomplete.id(),
+            recordings, "recordings have no end: the disk did not take it in time"
+        );
     }
 }
 

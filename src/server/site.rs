@@ -13,6 +13,7 @@ use crate::http::{Files, WebError};
 use crate::limits::Limits;
 use crate::log::Quotas;
 use crate::systemd::confinement::Confinement;
+use crate::record::recorder::Recorder;
 use crate::target::Target;
 use crate::tls::{Tls, TlsError};
 
@@ -31,6 +32,8 @@ pub struct Site {
     pub allow_clients: Option<AllowedClients>,
     /// Interval of pings.
     pub heartbeat: Option<Duration>,
+    /// Where its sessions are recorded; None: they are not.
+    pub recorder: Option<Arc<Recorder>>,
     /// Its bounds.
     pub limits: Limits,
     /// Whether to show symbols of what moves on standard output.
@@ -92,7 +95,7 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
-        let Route { target, allow_clients, heartbeat, limits, .. } = route.clone();
+        let Route { target, allow_clients, heartbeat, record, limits, .. } = route.clone();
         Ok(Self {
             name,
             tls,
@@ -100,6 +103,7 @@ impl Site {
             service: Service::Relay(target),
             allow_clients,
             heartbeat,
+            recorder: record.map(|settings| Arc::new(Recorder::new(&route.name, settings))),
             limits,
             traffic,
             exit_idle: route.exit_idle,
@@ -118,6 +122,7 @@ impl Site {
             service: Service::OutOfOrder,
             allow_clients: None,
             heartbeat: None,
+            recorder: None,
             limits: Limits::default(),
             traffic: false,
             exit_idle: None,

@@ -8,6 +8,7 @@ pub mod confinement;
 mod egress;
 pub mod generator;
 pub mod notify;
+mod recordings;
 mod service;
 mod socket;
 mod unit_file;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::confinement::{CLIENTS, EGRESS, clients};
 use super::egress::Egress;
 use super::generator::{Heading, Scope};
+use super::recordings::{Place, record_directory};
 use super::unit_file::{Fit, Unfit, UnitFile};
 use crate::config::{ABSENT, Route, credential_name};
 use crate::limits::Limits;
@@ -31,6 +32,7 @@ pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) ->
         if scope == Scope::System {
             credentials(&mut unit, route, &mut unfit);
             exceptions(&mut unit, route, &mut unfit);
+            recordings(&mut unit, route, &mut unfit);
         }
         network(&mut unit, route, scope);
         bounds(&mut unit, &route.limits);
@@ -51,6 +53,11 @@ fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
         unit.because("web, tls: what holds them is to be mounted first");
     }
     for path in fits {
+        unit.set_word("RequiresMountsFor", "", &path);
+    }
+    // A path that does not fit is told where it is to be opened; for its own directories systemd mounts by itself.
+    if let Some(Ok(path)) = record_directory(route).and_then(Place::elsewhere).map(Fit::path) {
+        unit.because("record.directory: what holds it is to be mounted first");
         unit.set_word("RequiresMountsFor", "", &path);
     }
 }
@@ -96,8 +103,8 @@ fn exceptions(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     if let Target::Unix(path) = &route.target {
         needed.push(("target", socket_directory(path)));
     }
-    let below = |path: &Path, roots: &[&str]| roots.iter().any(|root| path.starts_with(root));
-    if needed.iter().any(|(_, path)| below(path, &HOMES)) {
+    let written = record_directory(route).and_then(Place::elsewhere);
+    if needed.iter().map(|(_, path)| *path).chain(written).any(|path| below(path, &HOMES)) {
         unit.because("homes stay hidden, behind empty ones in memory, but for what is named here");
         unit.set("ProtectHome", "tmpfs");
     }
@@ -111,6 +118,40 @@ fn exceptions(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
             }
         }
     }
+}
+
+/// Where the service may write.
+fn recordings(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
+    let (key, prefix, path) = match record_directory(route) {
+        None => return,
+        Some(Place::Managed { key, below }) => {
+            unit.because("record.directory: systemd makes it for the service's user, and nobody else looks into it");
+            match Fit::path(below) {
+                Ok(below) => {
+                    unit.set_word(&format!("{key}Directory"), "", &below);
+                    unit.set(&format!("{key}DirectoryMode"), "0700");
+                }
+                Err(error) => unfit.push(error),
+            }
+            return;
+        }
+        Some(Place::Elsewhere(path)) if below(path, &HOMES) || below(path, &TEMPORARY) => {
+            unit.because("record.directory: the sandbox would hide it");
+            ("BindPaths", "-", path)
+        }
+        Some(Place::Elsewhere(path)) => ("ReadWritePaths", "-", path),
+    };
+    unit.because(
+        "record.directory: all else stays read-only; let the service's user write there, or choose /var/lib/websockify/NAME",
+    );
+    match Fit::path(path) {
+        Ok(path) => unit.set_word(key, prefix, &path),
+        Err(error) => unfit.push(error),
+    }
+}
+
+fn below(path: &Path, roots: &[&str]) -> bool {
+    roots.iter().any(|root| path.starts_with(root))
 }
 
 /// The directory of a socket, which stays when the socket is made anew; or the socket where that would be too much to show.

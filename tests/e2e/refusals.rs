@@ -8,7 +8,6 @@ use crate::support::proxy::BINARY;
 
 /// What is not built yet, each with what else it needs to be understood.
 const NOT_BUILT: &[(&str, &[&str])] = &[
-    ("--record", &["--record", "x"]),
     ("--key-password", &["--key-password", "x"]),
     ("--ssl-target", &["--ssl-target"]),
     ("--verify-client", &["--verify-client"]),

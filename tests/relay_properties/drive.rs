@@ -45,7 +45,7 @@ async fn drive_to_end(
 ) -> End {
     let tunnel = Tunnel::new(Instant::now().into_std(), settings);
     let early = Bytes::copy_from_slice(early);
-    let session = drive(client.clone(), target.clone(), early, tunnel, stop, false);
+    let session = drive(client.clone(), target.clone(), early, tunnel, stop, false, None);
     let mut session = std::pin::pin!(session);
     let current = Arc::new(Mutex::new(0_u64));
     let with_fresh_wakers = std::future::poll_fn(|cx| {
@@ -424,7 +424,7 @@ fn no_ending_outlives_its_timeouts_when_nobody_answers() {
 fn ends_in_real_time(client: &Stream, target: &Stream) -> End {
     let settings = Settings { close_timeout: Duration::from_millis(50), ..QUIET };
     let tunnel = Tunnel::new(std::time::Instant::now(), settings);
-    let session = drive(client.clone(), target.clone(), Bytes::new(), tunnel, pending(), false);
+    let session = drive(client.clone(), target.clone(), Bytes::new(), tunnel, pending(), false, None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let mut session = std::pin::pin!(session);
