@@ -28,6 +28,7 @@ use crate::server::{Lifetime, Reload, Server, ServerError};
 use crate::systemd::activation::{self, ActivationError, Claim, Passed};
 use crate::systemd::notify;
 use crate::target::Target;
+use crate::websocket::codec::TextFrames;
 
 /// What stood in the way of a start.
 #[derive(Debug, thiserror::Error)]
@@ -185,6 +186,7 @@ fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
         tls: None,
         allow_clients: None,
         heartbeat: None,
+        text: TextFrames::default(),
         limits: Limits::default(),
     };
     let mut server = Server::new(Lifetime::default(), false);

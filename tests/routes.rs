@@ -14,6 +14,7 @@ use websockify::limits::Limits;
 use websockify::server::address::ListenAddress;
 use websockify::target::Target;
 use websockify::tls;
+use websockify::websocket::codec::TextFrames;
 
 /// A directory with the route `vnc` and the files it may name.
 fn directory(text: &str) -> tempfile::TempDir {
@@ -54,6 +55,7 @@ allow-clients = ["10.9.9.9/8", "::1"]
 
 [websocket]
 heartbeat = "1m 30s"
+text = "accept"
 
 [limits]
 connections = 100
@@ -92,6 +94,7 @@ drain-timeout = "1m"
             }),
             allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
             heartbeat: Some(Duration::from_secs(90)),
+            text: TextFrames::Accept,
             limits: Limits {
                 connections: NonZeroUsize::new(100).unwrap(),
                 connections_per_address: NonZeroUsize::new(10),
@@ -121,6 +124,7 @@ fn what_is_left_out_has_its_default() {
             tls: None,
             allow_clients: None,
             heartbeat: None,
+            text: TextFrames::Refuse,
             limits: Limits::default(),
         }
     );

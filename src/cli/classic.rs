@@ -140,7 +140,7 @@ impl Spoken {
             web: web.map(|web| Web::Short(said(web))),
             tls: tls(&options, start_directory, &mut notes)?,
             websocket: unless_zero(options.heartbeat)
-                .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))) }),
+                .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))), text: None }),
             ..File::default()
         };
         note_what_has_no_effect(&options, &mut notes);

@@ -67,9 +67,7 @@ impl File {
         let web = self.web.and_then(|web| reader.web(web));
         let tls = self.tls.and_then(|tls| reader.tls(tls));
         let allow_clients = self.access.and_then(|access| reader.allow_clients(access));
-        let heartbeat = self.websocket.and_then(|websocket| {
-            reader.duration("websocket.heartbeat", websocket.heartbeat, "\"30s\"", "no pings are sent")
-        });
+        let (heartbeat, text) = reader.websocket(self.websocket.unwrap_or_default());
         let limits = reader.limits(self.limits.unwrap_or_default());
 
         let sound = complaints.len() == before;
@@ -82,6 +80,7 @@ impl File {
             tls,
             allow_clients,
             heartbeat,
+            text,
             limits,
         });
         Meaning { route, listen, target: target_place, certificate, key }

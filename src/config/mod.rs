@@ -12,6 +12,7 @@ pub(crate) mod meaning;
 mod place;
 mod problem;
 mod surroundings;
+mod websocket;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub(crate) use surroundings::{ABSENT, Surroundings, credential_name};
 
 use crate::server::address::ListenAddress;
 use crate::target::Target;
+use crate::websocket::codec::TextFrames;
 use crate::{access::AllowedClients, http, limits::Limits, tls};
 
 /// Where the routes of the system are.
@@ -53,6 +55,8 @@ pub struct Route {
     pub allow_clients: Option<AllowedClients>,
     /// Interval of the WebSocket pings sent to clients; None: no pings.
     pub heartbeat: Option<Duration>,
+    /// What becomes of text frames.
+    pub text: TextFrames,
     /// Its bounds.
     pub limits: Limits,
 }

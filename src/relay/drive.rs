@@ -20,7 +20,7 @@ use super::end::{Cause, End};
 use super::traffic::Traffic;
 use super::tunnel::Tunnel;
 use crate::websocket::close::CloseCode;
-use crate::websocket::encoder::HEADROOM;
+use crate::websocket::codec::{HEADROOM, Outgoing, buffer_bytes};
 
 /// The most that one read takes. Larger reads save a little on a fast machine, and delay the first byte of a frame on
 /// a slow network, as browsers deliver only whole frames.
@@ -39,7 +39,8 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 const DISCARD_BYTES_MAX: u64 = 1024 * 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; HEADROOM + READ_BYTES].into());
+    /// Room for a read, and for what it becomes; pages that no session needs are never touched.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; buffer_bytes(READ_BYTES)].into());
 }
 
 /// Relays between a client, whose 101 has been sent, and its target, until the end of both. `early` are bytes that the
@@ -149,14 +150,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
         if !self.tunnel.wants_target() {
             return Poll::Pending;
         }
-        let mut buffer = ReadBuf::new(&mut scratch[HEADROOM..]);
+        let mut buffer = ReadBuf::new(&mut scratch[HEADROOM..HEADROOM + READ_BYTES]);
         let outcome = ready!(Pin::new(&mut self.target).poll_read(cx, &mut buffer));
         let count = buffer.filled().len();
         match outcome {
             Ok(()) if count > 0 => {
                 self.traffic.received_from_target();
-                let frame = self.tunnel.handle_target(now, scratch, HEADROOM..HEADROOM + count);
-                self.write_to_client(cx, now, &scratch[frame], count);
+                let Outgoing { frame, payload, .. } =
+                    self.tunnel.handle_target(now, scratch, HEADROOM..HEADROOM + count);
+                self.write_to_client(cx, now, &scratch[frame], payload);
             }
             Ok(()) => self.tunnel.handle_target_eof(now),
             Err(_) => self.tunnel.handle_target_lost(now),
@@ -219,6 +221,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
 
     /// Hands a fresh frame to the client's socket, and what it does not take to the tunnel.
     fn write_to_client(&mut self, cx: &mut Context<'_>, now: Instant, frame: &[u8], payload: usize) {
+        if frame.is_empty() {
+            return;
+        }
         let outcome = Pin::new(&mut self.client).poll_write(cx, frame);
         let taken = match outcome {
             Poll::Ready(Ok(count)) => count,

@@ -12,6 +12,7 @@ use crate::http::{Files, WebError};
 use crate::limits::Limits;
 use crate::target::Target;
 use crate::tls::{Tls, TlsError};
+use crate::websocket::codec::TextFrames;
 
 /// A route in service.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Site {
     pub allow_clients: Option<AllowedClients>,
     /// Interval of pings.
     pub heartbeat: Option<Duration>,
+    /// What becomes of text frames.
+    pub text: TextFrames,
     /// Its bounds.
     pub limits: Limits,
     /// Whether to show symbols of what moves on standard output.
@@ -81,9 +84,9 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
-        let Route { target, allow_clients, heartbeat, limits, .. } = route.clone();
+        let Route { target, allow_clients, heartbeat, text, limits, .. } = route.clone();
         let service = Service::Relay(target);
-        Ok(Self { name, tls, files, service, allow_clients, heartbeat, limits, traffic })
+        Ok(Self { name, tls, files, service, allow_clients, heartbeat, text, limits, traffic })
     }
 
     /// A route of which nothing but its name can be trusted.
@@ -95,6 +98,7 @@ impl Site {
             service: Service::OutOfOrder,
             allow_clients: None,
             heartbeat: None,
+            text: TextFrames::default(),
             limits: Limits::default(),
             traffic: false,
         }
