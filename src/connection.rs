@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
-use tokio::io::{AsyncWriteExt as _, Result as IoResult};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Result as IoResult};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
@@ -28,8 +28,11 @@ use crate::socket::{Peer, Socket};
 use crate::target::dial::{DialError, dial};
 use crate::tls::{AcceptError, Stream};
 use crate::websocket::close::{Close, CloseCode};
+use crate::websocket::codec::{Protocol, TextFrames};
 use crate::websocket::encoder;
-use crate::websocket::handshake::{HandshakeError, Upgrade, VERSIONS};
+use crate::websocket::handshake::hixie::KEY3_BYTES;
+use crate::websocket::handshake::hybi::VERSIONS;
+use crate::websocket::handshake::{HandshakeError, Opening, Upgrade, Version};
 
 /// A client that was accepted no longer ago than this is heard although the daemon stops: its request is on its way, or here
 /// already, and a reset would be all that it gets. Its session then ends as the others do, with a Close.
@@ -43,6 +46,8 @@ struct Session {
     id: SessionId,
     client: Stream,
     target: Socket,
+    version: Version,
+    protocol: Protocol,
     /// What the client sent behind its request.
     early: Bytes,
 }
@@ -100,12 +105,12 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
         Ok(incoming) => incoming,
         Err(closed) => return debug_none(peer, site, &closed.to_string()),
     };
-    let Incoming { request, stream: mut client, leftover, requests } = incoming;
+    let Incoming { request, stream: mut client, mut leftover, requests } = incoming;
     // A connection that has been served files begins anew with each request.
     let deadline = if requests > 0 { Instant::now() + site.limits.handshake_timeout } else { deadline };
     let id = SessionId::next();
-    let upgrade = match Upgrade::from_request(request.headers()) {
-        Ok(upgrade) => upgrade,
+    let opening = match Opening::from_request(&request, client.is_tls()) {
+        Ok(opening) => opening,
         Err(error) => {
             if let Some(unlogged) = site.quotas.admit(Kind::RequestRefused, Instant::now().into_std()) {
                 let (kind, unlogged) = (Kind::RequestRefused.id(), (unlogged > 0).then_some(unlogged));
@@ -114,6 +119,10 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
             answer_handshake_error(&mut client, &error).await;
             return None;
         }
+    };
+    let completed = timeout_at(deadline, complete(opening, &mut client, &mut leftover)).await;
+    let Ok(Ok(upgrade)) = completed else {
+        return debug_none(peer, site, "the client did not send its third key");
     };
     let dialled = match (admitted, &site.service) {
         (Err(refusal), _) => Err(refusal),
@@ -131,15 +140,16 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
             return None;
         }
     };
-    match timeout_at(deadline, send(&mut client, &upgrade.answer())).await {
-        Ok(Ok(())) => Some(Session { id, client, target, early: leftover }),
+    let (version, protocol) = (upgrade.version(), upgrade.protocol(site.text));
+    match timeout_at(deadline, send(&mut client, upgrade.answer())).await {
+        Ok(Ok(())) => Some(Session { id, client, target, version, protocol, early: leftover }),
         _ => debug_none(peer, site, "the client was gone before its 101"),
     }
 }
 
 /// From the 101 to the end.
 async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection: u64) {
-    let Session { id, client, target, early } = session;
+    let Session { id, client, target, version, protocol, early } = session;
     let started = Instant::now();
     info!(
         kind = Kind::SessionOpened.id(),
@@ -148,9 +158,12 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection
         target = %site.service,
         route = site.name,
         tls = client.is_tls(),
+        websocket_version = %version,
+        encoding = protocol.encoding(),
         "session opened"
     );
     let settings = Settings {
+        protocol,
         heartbeat: site.heartbeat,
         idle_timeout: site.limits.idle_timeout,
         close_timeout: site.limits.close_timeout,
@@ -253,15 +266,30 @@ impl Refusal {
     }
 
     /// A browser, known by its Origin, shows the HTTP status of a failed upgrade to nobody, only a Close frame: it gets
-    /// the 101 and then the reason. Others get the status.
+    /// the 101 and then the reason. Others get the status; so do the old versions, whose Close says nothing.
     async fn answer(&self, client: &mut Stream, id: SessionId, request: &Request<()>, upgrade: &Upgrade) {
         let reason = format!("{} (session {id})", self.reason());
-        if request.headers().contains_key(header::ORIGIN) {
-            let mut answer = upgrade.answer();
+        let shows_close = upgrade.protocol(TextFrames::Refuse).has_close_codes();
+        if shows_close && request.headers().contains_key(header::ORIGIN) {
+            let mut answer = upgrade.answer().to_vec();
             encoder::close(&mut answer, Some(&Close::new(self.close_code(), reason)));
             farewell(client, &answer).await;
         } else {
             refuse(client, self.status(), &reason, HeaderMap::new()).await;
+        }
+    }
+}
+
+/// Reads what the client has still to say of its request: of `leftover`, and behind it.
+async fn complete(opening: Opening, client: &mut Stream, leftover: &mut Bytes) -> IoResult<Upgrade> {
+    match opening {
+        Opening::Complete(upgrade) => Ok(upgrade),
+        Opening::Challenged(challenge) => {
+            let mut key3 = [0; KEY3_BYTES];
+            let (here, still_to_come) = key3.split_at_mut(leftover.len().min(KEY3_BYTES));
+            here.copy_from_slice(&leftover.split_to(here.len()));
+            client.read_exact(still_to_come).await?;
+            Ok(challenge.complete(key3))
         }
     }
 }

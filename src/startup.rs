@@ -31,6 +31,7 @@ use crate::server::{Lifetime, Reload, Server, ServerError};
 use crate::systemd::activation::{self, ActivationError, Claim, Passed, Sockets};
 use crate::systemd::notify;
 use crate::target::Target;
+use crate::websocket::codec::TextFrames;
 
 /// What stood in the way of a start.
 #[derive(Debug, thiserror::Error)]
@@ -247,6 +248,7 @@ fn built_in_route(name: &str, description: &str, address: ListenAddress, target:
         heartbeat: None,
         exit_idle: None,
         record: None,
+        text: TextFrames::default(),
         limits: Limits::default(),
     }
 }

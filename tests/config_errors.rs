@@ -186,6 +186,7 @@ fn wrong_values() {
          certificate = \"vnc.pem\"\n\
          [websocket]\n\
          heartbeat = \"0s\"\n\
+         text = \"yes\"\n\
          [limits]\n\
          connections = 0\n\
          backlog = 99999999999999999999\n\
@@ -197,12 +198,13 @@ fn wrong_values() {
             "vnc.toml:5:8: 'on' is not a value of 'tls.mode': write \"sniff\" or \"required\"",
             "vnc.toml:8:13: '0s' is out of range: 'websocket.heartbeat' is from 1ms to 365days; without the key, no \
              pings are sent",
-            "vnc.toml:10:15: 0 is out of range: 'limits.connections' is from 1 to 1000000",
-            "vnc.toml:11:11: 9223372036854775807 is out of range: 'limits.backlog' is from 1 to 1000000",
-            "vnc.toml:12:16: 'soon' is not a duration: write a number and a unit, such as \"1h\"",
-            "vnc.toml:13:17: '1000years' is out of range: 'limits.close-timeout' is from 1ms to 365days; without the \
+            "vnc.toml:9:8: 'yes' is not a value of 'websocket.text': write \"refuse\" or \"accept\" or \"reply\"",
+            "vnc.toml:11:15: 0 is out of range: 'limits.connections' is from 1 to 1000000",
+            "vnc.toml:12:11: 9223372036854775807 is out of range: 'limits.backlog' is from 1 to 1000000",
+            "vnc.toml:13:16: 'soon' is not a duration: write a number and a unit, such as \"1h\"",
+            "vnc.toml:14:17: '1000years' is out of range: 'limits.close-timeout' is from 1ms to 365days; without the \
              key, it is 30s",
-            "vnc.toml:14:16: '64' is not a value of 'limits.request-size': write a size from 8KiB to 1MiB, such as \
+            "vnc.toml:15:16: '64' is not a value of 'limits.request-size': write a size from 8KiB to 1MiB, such as \
              \"16KiB\"",
         ],
     );
@@ -373,6 +375,7 @@ proptest! {
     fn no_value_makes_it_panic(
         key in prop::sample::select(vec![
             "listen", "target", "web", "listen-mode", "tls.mode", "tls.certificate", "websocket.heartbeat",
+            "websocket.text",
             "limits.connections", "limits.request-size", "limits.idle-timeout",
         ]),
         value in "(\"[ -!#-\\[\\]-~ä€]{0,12}\"|-?[0-9]{1,22}|\\[\\]|\\{\\}|true|1\\.5|1979-05-27)",

@@ -15,6 +15,7 @@ use websockify::record;
 use websockify::server::address::ListenAddress;
 use websockify::target::Target;
 use websockify::tls;
+use websockify::websocket::codec::TextFrames;
 
 /// A directory with the route `vnc` and the files it may name.
 fn directory(text: &str) -> tempfile::TempDir {
@@ -55,6 +56,7 @@ allow-clients = ["10.9.9.9/8", "::1"]
 
 [websocket]
 heartbeat = "1m 30s"
+text = "accept"
 
 [limits]
 connections = 100
@@ -108,6 +110,7 @@ keep-age = "30days"
                 files_max: NonZeroUsize::new(100),
                 age_max: Some(Duration::from_hours(24 * 30)),
             }),
+            text: TextFrames::Accept,
             limits: Limits {
                 connections: NonZeroUsize::new(100).unwrap(),
                 connections_per_address: NonZeroUsize::new(10),
@@ -139,6 +142,7 @@ fn what_is_left_out_has_its_default() {
             heartbeat: None,
             exit_idle: None,
             record: None,
+            text: TextFrames::Refuse,
             limits: Limits::default(),
         }
     );

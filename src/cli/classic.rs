@@ -149,7 +149,7 @@ impl Spoken {
             tls: tls(&options, start_directory, &mut notes)?,
             record: record(&options, start_directory)?,
             websocket: unless_zero(options.heartbeat)
-                .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))) }),
+                .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))), text: None }),
             ..File::default()
         };
         note_what_has_no_effect(&options, &mut notes);

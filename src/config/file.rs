@@ -72,6 +72,7 @@ pub(crate) struct Access {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct WebSocket {
     pub(crate) heartbeat: Option<Spanned<String>>,
+    pub(crate) text: Option<Spanned<String>>,
 }
 
 /// `[record]`.
@@ -168,7 +169,7 @@ impl Access {
 
 impl WebSocket {
     fn read(table: &mut Table<'_, '_>) -> Self {
-        Self { heartbeat: table.take("heartbeat", "heartbeat = \"30s\"") }
+        Self { heartbeat: table.take("heartbeat", "heartbeat = \"30s\""), text: table.take("text", "text = \"reply\"") }
     }
 }
 

@@ -68,9 +68,7 @@ impl File {
         let web = self.web.and_then(|web| reader.web(web));
         let tls = self.tls.and_then(|tls| reader.tls(tls));
         let allow_clients = self.access.and_then(|access| reader.allow_clients(access));
-        let heartbeat = self.websocket.and_then(|websocket| {
-            reader.duration("websocket.heartbeat", websocket.heartbeat, "\"30s\"", "no pings are sent")
-        });
+        let (heartbeat, text) = reader.websocket(self.websocket.unwrap_or_default());
         let record = self.record.and_then(|record| reader.record(record));
         let limits = reader.limits(self.limits.unwrap_or_default());
 
@@ -84,6 +82,7 @@ impl File {
             tls,
             allow_clients,
             heartbeat,
+            text,
             exit_idle,
             record,
             limits,

@@ -13,6 +13,7 @@ mod place;
 mod problem;
 mod recording;
 mod surroundings;
+mod websocket;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(crate) use surroundings::{ABSENT, Surroundings, credential_name};
 
 use crate::server::address::ListenAddress;
 use crate::target::Target;
+use crate::websocket::codec::TextFrames;
 use crate::{access::AllowedClients, http, limits::Limits, record, tls};
 
 /// Where the routes of the system are.
@@ -59,6 +61,8 @@ pub struct Route {
     pub exit_idle: Option<Duration>,
     /// What of its sessions is recorded; None: nothing.
     pub record: Option<record::Settings>,
+    /// What becomes of text frames.
+    pub text: TextFrames,
     /// Its bounds.
     pub limits: Limits,
 }

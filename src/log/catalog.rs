@@ -33,6 +33,8 @@ fn entry(kind: Kind) -> (&'static str, &'static str) {
             "\
 The client at @WEBSOCKIFY_CLIENT@ is connected with
 @WEBSOCKIFY_TARGET@ by the route @WEBSOCKIFY_ROUTE@.
+It speaks WebSocket @WEBSOCKIFY_WEBSOCKET_VERSION@; its payload travels as
+@WEBSOCKIFY_ENCODING@.
 
 All that is known about this session:
     journalctl WEBSOCKIFY_SESSION=@WEBSOCKIFY_SESSION@",
@@ -51,7 +53,8 @@ The code of its end is @WEBSOCKIFY_CLOSE_CODE@:
     1005  the client closed without saying why
     1006  the client's connection ended without a word
     1011  the target's connection broke
-Others are the client's own.
+Others are the client's own. Clients of the drafts 75 and 76 can be sent no
+code: to them each of these was the end.
 
 Many sessions that end with 1006 after the same time without data point to
 a firewall or a reverse proxy between here and the client that forgets
@@ -65,9 +68,9 @@ The client at @WEBSOCKIFY_CLIENT@ asked for a session with a request
 that is not a right WebSocket handshake, and got an HTTP error.
 
 A browser's library does not do this. A reverse proxy in between may have
-removed headers: it must pass on Upgrade, Connection and Sec-WebSocket-*.
-Very old clients speak a version of the protocol that is not in use any
-more. Scanners do this as well; then there is nothing to do.",
+removed headers: it must pass on Upgrade, Connection and Sec-WebSocket-*,
+and for clients of 2010 Origin and Host as they came.
+Scanners do this as well; then there is nothing to do.",
         ),
         Kind::TargetUnreachable => (
             "The target @WEBSOCKIFY_TARGET@ cannot be reached",

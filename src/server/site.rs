@@ -12,10 +12,11 @@ use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
 use crate::log::Quotas;
-use crate::systemd::confinement::Confinement;
 use crate::record::recorder::Recorder;
+use crate::systemd::confinement::Confinement;
 use crate::target::Target;
 use crate::tls::{Tls, TlsError};
+use crate::websocket::codec::TextFrames;
 
 /// A route in service.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Site {
     pub heartbeat: Option<Duration>,
     /// Where its sessions are recorded; None: they are not.
     pub recorder: Option<Arc<Recorder>>,
+    /// What becomes of text frames.
+    pub text: TextFrames,
     /// Its bounds.
     pub limits: Limits,
     /// Whether to show symbols of what moves on standard output.
@@ -95,7 +98,7 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
-        let Route { target, allow_clients, heartbeat, record, limits, .. } = route.clone();
+        let Route { target, allow_clients, heartbeat, text, record, limits, .. } = route.clone();
         Ok(Self {
             name,
             tls,
@@ -103,6 +106,7 @@ impl Site {
             service: Service::Relay(target),
             allow_clients,
             heartbeat,
+            text,
             recorder: record.map(|settings| Arc::new(Recorder::new(&route.name, settings))),
             limits,
             traffic,
@@ -122,6 +126,7 @@ impl Site {
             service: Service::OutOfOrder,
             allow_clients: None,
             heartbeat: None,
+            text: TextFrames::default(),
             recorder: None,
             limits: Limits::default(),
             traffic: false,
