@@ -22,6 +22,7 @@ use crate::demo;
 use crate::http::{Builtin, Web};
 use crate::limits::Limits;
 use crate::log::{self, Kind, LogError};
+use crate::program::{Ended, Program};
 use crate::server::address::ListenAddress;
 use crate::server::listener::{ListenError, Listener};
 use crate::server::{Lifetime, Reload, Server, ServerError};
@@ -78,7 +79,8 @@ pub fn run(command: Command, directory: &Path) -> Exit {
         Command::Serve(serve) => run_serve(serve),
     };
     match outcome {
-        Ok(()) => Exit::Success,
+        Ok(None) => Exit::Success,
+        Ok(Some(ended)) => Exit::Program(ended.status()),
         Err(error) => {
             // The errors of a configuration are whole lines, each with its place.
             let prefix = if matches!(error, StartupError::Config(_)) { "" } else { "websockify: error: " };
@@ -94,16 +96,21 @@ pub fn run(command: Command, directory: &Path) -> Exit {
     }
 }
 
-fn run_classic(classic: Classic) -> Result<(), StartupError> {
-    let Classic { route, lifetime, log, daemon, inetd, traffic, notes } = classic;
+fn run_classic(classic: Classic) -> Result<Option<Ended>, StartupError> {
+    let Classic { mut route, program, lifetime, log, daemon, inetd, traffic, notes } = classic;
     // inetd gives the client's socket as standard error too: what is logged there would be part of the answer.
     let speaks_to_client = inetd && is_same_file(io::stdin().as_fd(), io::stderr().as_fd());
     log::init(&log, daemon || speaks_to_client)?;
     for note in notes {
         info!("{note}");
     }
+    let program = program.map(Program::prepare).transpose().map_err(ServerError::Program)?;
+    if let Some(place) = program.as_ref().and_then(Program::place) {
+        route.target = Target::Program(place.clone());
+    }
     raise_descriptor_limit([&route]);
     let mut server = Server::new(lifetime, traffic);
+    program.into_iter().for_each(|program| server.wrap(program));
     if inetd {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(ListenError::Inherited);
         let input = input.and_then(Listener::inherit).map_err(StartupError::StandardInput)?;
@@ -122,7 +129,7 @@ fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-fn run_serve(serve: Serve) -> Result<(), StartupError> {
+fn run_serve(serve: Serve) -> Result<Option<Ended>, StartupError> {
     let Serve { routes: cli::Routes { directory, names }, log } = serve;
     let passed = activation::passed()?; // before anything else opens descriptors
     log::init(&log, false)?;
@@ -173,7 +180,7 @@ fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[S
     Ok(())
 }
 
-fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
+fn run_demo(address: ListenAddress) -> Result<Option<Ended>, StartupError> {
     log::init(&log::Settings::default(), false)?;
     let target = start_demo_target().map_err(StartupError::Demo)?;
     let route = Route {

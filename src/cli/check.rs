@@ -53,6 +53,6 @@ fn concerns(problem: &Problem, loaded: &Loaded) -> bool {
 fn look_up(target: &Target) -> io::Result<()> {
     match target {
         Target::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().map(drop),
-        Target::Unix(_) => Ok(()),
+        Target::Program(_) | Target::Unix(_) => Ok(()),
     }
 }

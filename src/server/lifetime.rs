@@ -8,6 +8,7 @@ use tracing::info;
 
 use super::census::Census;
 use crate::log::Kind;
+use crate::program::Ended;
 
 /// When the daemon ends by itself. The default: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Lifetime {
 pub(super) enum Ending {
     /// The sessions may last as long as they like.
     AfterLast,
+    /// The wrapped program has ended so, and takes the daemon with it.
+    ProgramEnded(Ended),
     /// The sessions are to end.
     Stopped,
 }

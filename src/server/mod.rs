@@ -19,6 +19,7 @@ pub mod worker;
 
 pub use self::lifetime::Lifetime;
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -42,6 +43,7 @@ use self::stop::{Stop, Stopper};
 use self::worker::{Job, Threads, Workers};
 use crate::config::{Route, chain};
 use crate::log::Kind;
+use crate::program::{self, Ended, Program, ProgramError, Supervisor};
 use crate::socket::{Accepted, Peer};
 use crate::systemd::activation::{Claim, difference};
 use crate::systemd::notify;
@@ -56,6 +58,9 @@ pub enum ServerError {
     /// A socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A wrapped program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// No threads, no event queue or no signal handlers.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
@@ -76,6 +81,8 @@ pub struct Server {
     activated: bool,
     /// What is wrong with routes that are out of order.
     problems: Vec<String>,
+    /// Runs as long as the daemon does, and may end it.
+    program: Option<Program>,
 }
 
 #[derive(Debug)]
@@ -152,8 +159,13 @@ impl Server {
         Ok(())
     }
 
-    /// Serves until it is told to stop, or its lifetime is over.
-    pub fn run(self, reload: Option<Reload>) -> Result<(), ServerError> {
+    /// Runs `program` beside the routes.
+    pub fn wrap(&mut self, program: Program) {
+        self.program = Some(program);
+    }
+
+    /// Serves until it is told to stop, or its lifetime is over, or the program that it wraps has ended: as that did then.
+    pub fn run(self, reload: Option<Reload>) -> Result<Option<Ended>, ServerError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ServerError::Runtime)?;
         let (stopper, stop) = Stop::pair();
@@ -162,14 +174,21 @@ impl Server {
         stopper.abort();
         Threads::join(threads);
         runtime.shutdown_background();
-        ended.map_err(ServerError::Runtime)
+        ended
     }
 
-    async fn live(self, workers: Workers, stopper: &Stopper, reload: Option<Reload>) -> io::Result<()> {
+    async fn live(
+        self,
+        workers: Workers,
+        stopper: &Stopper,
+        reload: Option<Reload>,
+    ) -> Result<Option<Ended>, ServerError> {
         let census = Arc::new(Census::default());
-        let mut signals = Signals::install()?;
+        let mut signals = Signals::install().map_err(ServerError::Runtime)?;
+        let mut program = self.program.map(Supervisor::start).transpose()?;
         let (workers, activated) = (Rc::new(workers), self.activated);
-        let mut routes = Routes::serve(self.bound, workers, Arc::clone(&census), self.traffic, activated)?;
+        let routes = Routes::serve(self.bound, workers, Arc::clone(&census), self.traffic, activated);
+        let mut routes = routes.map_err(ServerError::Runtime)?;
         let connected_drain_timeout = self.connected.as_ref().map(|(_, _, site)| site.limits.drain_timeout);
         if let Some((accepted, peer, site)) = self.connected {
             let (admission, counted) = (Arc::new(Admission::default()), census.count());
@@ -182,6 +201,7 @@ impl Server {
         let ending = loop {
             tokio::select! {
                 ending = &mut over => break ending,
+                ended = program_over(&mut program) => break Ending::ProgramEnded(ended),
                 told = signals.next() => match (told, &reload) {
                     (Told::Stop, _) => break Ending::Stopped,
                     (Told::Reload, Some(reload)) => {
@@ -208,8 +228,23 @@ impl Server {
             }
         }
         drain(&census, stopper, &mut signals, drain_timeout).await;
+        if let Some(program) = program {
+            notify::extend_timeout(program::GRACE + END_TIME);
+            program.stop(signals.stop()).await;
+        }
         info!(kind = Kind::Stopped.id(), "stopped");
-        Ok(())
+        Ok(match ending {
+            Ending::ProgramEnded(ended) => Some(ended),
+            Ending::AfterLast | Ending::Stopped => None,
+        })
+    }
+}
+
+/// Resolves when the daemon is to end because its program has.
+async fn program_over(program: &mut Option<Supervisor>) -> Ended {
+    match program {
+        Some(program) => program.over().await,
+        None => pending().await,
     }
 }
 

@@ -22,6 +22,7 @@ impl Egress {
     pub(super) fn of(target: &Target) -> Self {
         match target {
             Target::Unix(_) => Self::None,
+            Target::Program(_) => Self::Loopback,
             Target::Tcp { host, .. } if host.eq_ignore_ascii_case("localhost") => Self::Loopback,
             // An address with a scope, `fe80::1%eth0`, goes to the address all the same.
             Target::Tcp { host, .. } => match host.split('%').next().unwrap_or(host).parse::<IpAddr>() {
