@@ -110,7 +110,9 @@ fn run_classic(classic: Classic) -> Result<Option<Ended>, StartupError> {
     }
     raise_descriptor_limit([&route]);
     let mut server = Server::new(lifetime, traffic);
-    program.into_iter().for_each(|program| server.wrap(program));
+    if let Some(program) = program {
+        server.wrap(program);
+    }
     if inetd {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(ListenError::Inherited);
         let input = input.and_then(Listener::inherit).map_err(StartupError::StandardInput)?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The mean of the last starts is at least so long ago.
 const MEAN_AGE: Duration = Duration::from_secs(10);
 /// So many starts are looked at.
-const STARTS: usize = 3;
+const STARTS: u32 = 3;
 /// So often somebody looks.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -50,19 +50,20 @@ pub struct Pacing {
     /// From here on somebody looks.
     origin: Instant,
     /// The oldest first.
-    starts: [Option<Instant>; STARTS],
+    starts: [Option<Instant>; STARTS as usize],
 }
 
 impl Pacing {
     /// Nothing was started before `now`.
     pub fn new(now: Instant) -> Self {
-        Self { origin: now, starts: [None; STARTS] }
+        Self { origin: now, starts: [None; STARTS as usize] }
     }
 
-    /// The program was started.
+    /// The program was started. What counts is when somebody looked, and not the moment more that it took.
     pub fn started(&mut self, now: Instant) {
         self.starts.rotate_left(1);
-        self.starts[STARTS - 1] = Some(now);
+        *self.starts.last_mut().expect("three are looked at") =
+            Some(self.origin + Duration::from_secs((now - self.origin).as_secs()));
     }
 
     /// When the program, which ended at `now`, is to be started again.
@@ -79,7 +80,7 @@ impl Pacing {
     fn rested(&self) -> Option<Instant> {
         let ages = self.starts.iter().map(|start| start.map(|start| start.saturating_duration_since(self.origin)));
         let sum = ages.sum::<Option<Duration>>()?;
-        Some(self.origin + sum / STARTS as u32 + MEAN_AGE)
+        Some(self.origin + sum / STARTS + MEAN_AGE)
     }
 
     /// When somebody looks next, not before `at`.
@@ -97,30 +98,30 @@ mod tests {
     use super::*;
 
     /// The original, in a few lines: seconds since its start in which it started a program that lives for `lives`.
-    fn original(lives: &[Duration]) -> Vec<u64> {
-        let long_ago = -1e9;
-        let (mut times, mut starts, mut second) = ([long_ago; STARTS], Vec::new(), 0_u64);
+    fn original(lives: &[Duration]) -> Vec<i64> {
+        let long_ago = -1_000_000_000;
+        let (mut times, mut starts, mut second) = ([long_ago; 3], Vec::new(), 0);
         for life in lives {
             loop {
-                let now = second as f64;
-                if now - times.iter().sum::<f64>() / STARTS as f64 >= MEAN_AGE.as_secs_f64() - 1e-6 {
+                if 3 * second - times.iter().sum::<i64>() >= 3 * 10 {
                     break;
                 }
                 second += 1;
             }
             starts.push(second);
-            times = [times[1], times[2], second as f64];
+            times = [times[1], times[2], second];
             // A second at least, because it has just looked.
-            second += (life.as_secs() + u64::from(life.subsec_nanos() > 0)).max(1);
+            let seconds = life.as_secs() + u64::from(life.subsec_nanos() > 0);
+            second += i64::try_from(seconds).expect("lives are short").max(1);
         }
         starts
     }
 
-    fn ours(lives: &[Duration]) -> Vec<u64> {
+    fn ours(lives: &[Duration]) -> Vec<i64> {
         let origin = Instant::now();
         let (mut pacing, mut now, mut starts) = (Pacing::new(origin), origin, Vec::new());
         for life in lives {
-            starts.push((now - origin).as_secs());
+            starts.push(i64::try_from((now - origin).as_secs()).expect("lives are short"));
             pacing.started(now);
             now = pacing.next(now + *life);
         }
@@ -168,6 +169,17 @@ mod tests {
             "never".parse::<OnExit>().map_err(|error| error.to_string()),
             Err("'never' is not exit, ignore or respawn".to_owned())
         );
+    }
+
+    #[test]
+    fn a_start_that_took_a_moment_longer_changes_nothing() {
+        let origin = Instant::now();
+        let at = |milliseconds| origin + Duration::from_millis(milliseconds);
+        let mut pacing = Pacing::new(origin);
+        for start in [2, 1030, 2009] {
+            pacing.started(at(start));
+        }
+        assert_eq!(pacing.next(at(2015)), at(11_000));
     }
 
     proptest! {

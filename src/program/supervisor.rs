@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::spawn_local;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
@@ -30,6 +30,8 @@ use crate::log::Kind;
 
 /// From SIGTERM to SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(5);
+/// What was written is read soon.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What was killed is gone soon, or hangs in the kernel.
 const KILLED: Duration = Duration::from_secs(2);
 
@@ -42,6 +44,8 @@ pub struct Supervisor {
     /// The group of the program that was started last.
     group: Option<Pid>,
     children: tokio::signal::unix::Signal,
+    /// Those who read what it writes.
+    readers: JoinSet<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,7 @@ impl Supervisor {
             state: State::Over,
             group: None,
             children,
+            readers: JoinSet::new(),
         };
         supervisor.launch().map_err(|source| {
             let program = supervisor.program.settings.command.program.to_string_lossy().into_owned();
@@ -89,10 +94,15 @@ impl Supervisor {
                     if self.children.recv().await.is_none() {
                         pending::<()>().await;
                     }
-                    if let Some(status) = self.bury().status
-                        && let Some(ended) = self.ended(status)
-                    {
+                    let buried = self.bury();
+                    if let Some(ended) = buried.status.and_then(|status| self.ended(status)) {
                         return ended;
+                    }
+                    if buried.alone
+                        && self.state == State::Over
+                        && let Some(place) = self.program.place()
+                    {
+                        place.desert();
                     }
                 }
             }
@@ -103,9 +113,15 @@ impl Supervisor {
     /// `impatient` resolves.
     pub async fn stop(mut self, impatient: impl Future<Output = ()>) {
         self.state = State::Over;
-        if self.bury().alone {
-            return;
+        if !self.bury().alone {
+            self.end(impatient).await;
         }
+        // Nobody is left who could write, so that what there is ends.
+        while let Ok(Some(_)) = timeout(LAST_WORDS, self.readers.join_next()).await {}
+    }
+
+    /// From the first signal to the last.
+    async fn end(&mut self, impatient: impl Future<Output = ()>) {
         info!(kind = Kind::ProgramStopping.id(), program = self.name, "ending the program");
         self.signal_all(Signal::SIGTERM);
         tokio::select! {
@@ -136,6 +152,7 @@ impl Supervisor {
         let preload = self.program.moved.as_ref().map(|(_, preload)| preload);
         let mut child = child::spawn(&settings.command, preload, self.program.descriptors)?;
         let pid = Pid::from_raw(child.id().cast_signed());
+        while self.readers.try_join_next().is_some() {} // those of former lives
         self.pacing.started(Instant::now().into_std());
         (self.state, self.group) = (State::Running(pid), Some(pid));
         info!(
@@ -149,7 +166,7 @@ impl Supervisor {
             [("stdout", child.stdout.take().map(OwnedFd::from)), ("stderr", child.stderr.take().map(OwnedFd::from))]
         {
             if let Some(output) = output {
-                spawn_local(tell(self.name.clone(), stream, output));
+                self.readers.spawn_local(tell(self.name.clone(), stream, output));
             }
         }
         Ok(())
@@ -167,10 +184,8 @@ impl Supervisor {
 
     /// The program has ended. Some: and the daemon is to end.
     fn ended(&mut self, status: ExitStatus) -> Option<Ended> {
-        let (kind, program) = (Kind::ProgramEnded.id(), &self.name);
-        let code = status.code();
-        let signal = status.signal();
-        info!(kind, program, code, signal, "the program has ended: {status}");
+        let (program, code, signal) = (&self.name, status.code(), status.signal());
+        info!(kind = Kind::ProgramEnded.id(), program, code, signal, "the program has ended: {status}");
         self.state = State::Over;
         match self.program.settings.on_exit {
             OnExit::Exit => return Some(status.into()),
@@ -196,11 +211,6 @@ impl Supervisor {
                 Ok(WaitStatus::StillAlive) => return buried,
                 Err(Errno::ECHILD) => {
                     buried.alone = true;
-                    if self.state == State::Over
-                        && let Some(place) = self.program.place()
-                    {
-                        place.desert();
-                    }
                     return buried;
                 }
                 Ok(_) | Err(_) => continue,

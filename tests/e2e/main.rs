@@ -34,6 +34,7 @@ mod limits;
 mod liveness;
 mod logging;
 mod patience;
+mod programs;
 mod protocol_errors;
 mod refusals;
 mod relaying;
