@@ -190,10 +190,14 @@ fn started(proxy: &Proxy, n: usize) -> SystemTime {
 fn a_program_that_ends_at_once_is_started_at_the_originals_pace() {
     let proxy = shell("respawn", "exit 1");
     let first = started(&proxy, 0);
+    proxy.nth_log_line("the program has ended: ", 0);
+    let files = proxy.open_files();
     for (n, seconds) in [(1, 1.0), (2, 2.0), (3, 11.0)] {
         let since = started(&proxy, n).duration_since(first).unwrap().as_secs_f64();
         assert!((seconds - 0.1..seconds + 0.9).contains(&since), "start {n} after {since} s");
     }
+    proxy.nth_log_line("the program has ended: ", 3);
+    eventually("no life leaves a descriptor behind", || (proxy.open_files() <= files).then_some(()));
     let complaints = proxy.log_lines().iter().filter(|line| line.contains("Command respawning too fast")).count();
     assert!((1..=2).contains(&complaints), "once a start: {complaints}");
 }
