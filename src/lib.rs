@@ -26,6 +26,7 @@
 //! | [`tls`] | the first byte, certificates and their renewal |
 //! | [`http`] | requests and files, up to an upgrade |
 //! | [`target`] | where sessions go, and how to get there |
+//! | [`program`] | a wrapped program: started, moved to loopback, watched and ended |
 //! | [`relay`] | from the 101 to the end: the rules, and the one loop that obeys them |
 //! | [`record`] | what was said in a session, in a file |
 //! | [`websocket`] | the protocol, pure |
@@ -51,6 +52,7 @@ pub mod demo;
 pub mod http;
 pub mod limits;
 pub mod log;
+pub mod program;
 pub mod record;
 pub mod relay;
 pub mod replay;

@@ -23,6 +23,7 @@ use crate::demo;
 use crate::http::{Builtin, Directory, Web};
 use crate::limits::Limits;
 use crate::log::{self, Kind, LogError};
+use crate::program::{Ended, Program};
 use crate::record::reader::{ReadError, Reader};
 use crate::replay;
 use crate::server::address::ListenAddress;
@@ -101,7 +102,8 @@ fn carry_out(command: Command, directory: &Path) -> Exit {
         Command::Summarize(file) => return cli::summarize(&file),
     };
     match outcome {
-        Ok(()) => Exit::Success,
+        Ok(None) => Exit::Success,
+        Ok(Some(ended)) => Exit::Program(ended.status()),
         Err(error) => {
             // The errors of a configuration are whole lines, each with its place.
             let prefix = if matches!(error, StartupError::Config(_)) { "" } else { "websockify: error: " };
@@ -117,16 +119,23 @@ fn carry_out(command: Command, directory: &Path) -> Exit {
     }
 }
 
-fn run_classic(classic: Classic) -> Result<(), StartupError> {
-    let Classic { route, lifetime, log, daemon, inetd, traffic, notes } = classic;
+fn run_classic(classic: Classic) -> Result<Option<Ended>, StartupError> {
+    let Classic { mut route, program, lifetime, log, daemon, inetd, traffic, notes } = classic;
     // inetd gives the client's socket as standard error too: what is logged there would be part of the answer.
     let speaks_to_client = inetd && is_same_file(io::stdin().as_fd(), io::stderr().as_fd());
     log::init(&log, daemon || speaks_to_client)?;
     for note in notes {
         info!("{note}");
     }
+    let program = program.map(Program::prepare).transpose().map_err(ServerError::Program)?;
+    if let Some(place) = program.as_ref().and_then(Program::place) {
+        route.target = Target::Program(place.clone());
+    }
     raise_descriptor_limit([&route]);
     let mut server = Server::new(lifetime, traffic);
+    if let Some(program) = program {
+        server.wrap(program);
+    }
     if inetd {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(ListenError::Inherited);
         let input = input.and_then(Listener::inherit).map_err(StartupError::StandardInput)?;
@@ -145,7 +154,7 @@ fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-fn run_serve(serve: Serve) -> Result<(), StartupError> {
+fn run_serve(serve: Serve) -> Result<Option<Ended>, StartupError> {
     let Serve { routes: cli::Routes { directory, names }, log } = serve;
     let passed = activation::passed()?; // before anything else opens descriptors
     log::init(&log, false)?;
@@ -209,7 +218,7 @@ fn adopt(sockets: Sockets, directory: &Path, names: &[String]) -> Server {
     server
 }
 
-fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
+fn run_demo(address: ListenAddress) -> Result<Option<Ended>, StartupError> {
     log::init(&log::Settings::default(), false)?;
     let target = start_built_in("demo-target", demo::Target::bind, demo::Target::address, demo::Target::run);
     let target = target.map_err(StartupError::Demo)?;
@@ -218,7 +227,7 @@ fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
     run_built_in(&route, |address| format!("http://{address}/ shows the proxy at work. Ctrl-C ends it."))
 }
 
-fn run_replay(replay: cli::Replay) -> Result<(), StartupError> {
+fn run_replay(replay: cli::Replay) -> Result<Option<Ended>, StartupError> {
     let cli::Replay { file, address, speed, hold, web } = replay;
     log::init(&log::Settings::default(), false)?;
     Reader::open(&file)?; // what is no recording at all is said before anybody connects
@@ -254,7 +263,7 @@ fn built_in_route(name: &str, description: &str, address: ListenAddress, target:
 }
 
 /// Serves the route, and says on standard output where.
-fn run_built_in(route: &Route, line: impl Fn(SocketAddr) -> String) -> Result<(), StartupError> {
+fn run_built_in(route: &Route, line: impl Fn(SocketAddr) -> String) -> Result<Option<Ended>, StartupError> {
     let mut server = Server::new(Lifetime::default(), false);
     server.bind(route)?;
     if let Some(address) = server.addresses().next() {

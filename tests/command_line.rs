@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use websockify::cli::{self, Answer, Classic, Command, Exit, Routes, Serve};
 use websockify::config::{Route, load_directory};
 use websockify::log::{self, Syslog, SyslogServer};
+use websockify::program::{self, OnExit};
 use websockify::record::{Naming, Settings};
 use websockify::replay::Speed;
 use websockify::server::Lifetime;
@@ -350,12 +351,42 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("--token-plugin X --host-token 6080", "--token-plugin, --host-token"),
         ("--auth-plugin X --auth-source x 6080 h:1", "--auth-plugin, --auth-source"),
         ("--web www --auth-plugin X --web-auth 6080 h:1", "--auth-plugin, --web-auth"),
-        ("6080 -- vncserver :1 -geometry 800x600", "-- PROGRAM"),
-        ("--wrap-mode=ignore 6080 -- vncserver :1", "--wrap-mode, -- PROGRAM"),
     ];
     for (line, options) in cases {
         let expected = Answer { text: format!("websockify: error: {options}: not built yet\n"), exit: Exit::NotBuilt };
         assert_eq!(refused(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn programs() {
+    let wrapped = |line| {
+        let classic = classic(line);
+        (classic.program.unwrap(), classic.route)
+    };
+    let command = |line: &str| program::Command::new(words(line)).unwrap();
+    for (line, on_exit) in [
+        ("5901 -- vncserver :1 -geometry 800x600", OnExit::Exit),
+        ("--wrap-mode=exit 5901 -- vncserver :1 -geometry 800x600", OnExit::Exit),
+        ("5901 --wrap-mode ignore -- vncserver :1 -geometry 800x600", OnExit::Ignore),
+        ("--wrap=respawn 127.0.0.1:5901 -- vncserver :1 -geometry 800x600", OnExit::Respawn),
+    ] {
+        let (program, route) = wrapped(line);
+        let command = command("vncserver :1 -geometry 800x600");
+        assert_eq!(program, program::Settings { command, port: Some(5901), on_exit }, "{line}");
+        assert_eq!(route.target, target("localhost", 5901));
+    }
+    let (program, route) = wrapped("--unix-target /run/vnc.sock 6080 -- vncserver -rfbunixpath /run/vnc.sock");
+    assert_eq!((program.port, route.target), (None, Target::Unix("/run/vnc.sock".into())));
+    let not_a_file = "websockify: error: -- PROGRAM in a route's file: not built yet\n".to_owned();
+    let answer = cli::convert(&words("5901 -- vncserver"), Path::new("/srv"));
+    assert_eq!(answer, Answer { text: not_a_file, exit: Exit::NotBuilt });
+    assert_eq!(usage_error("6080 h:1 -- vncserver"), "Too many arguments");
+    assert_eq!(usage_error("6080 --"), "Too few arguments");
+    let needed =
+        "-- PROGRAM needs a listen port from 1 to 65535, which is the port that the program binds, or --unix-target";
+    for line in ["0 -- vncserver", "--inetd -- vncserver", "--unix-listen /run/x.sock -- vncserver"] {
+        assert_eq!(usage_error(line), needed, "{line}");
     }
 }
 

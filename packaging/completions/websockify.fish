@@ -40,7 +40,7 @@ complete -c websockify -n "__fish_websockify_needs_command" -l unix-listen -d 'L
 complete -c websockify -n "__fish_websockify_needs_command" -l unix-listen-mode -d 'Permissions of that socket, in octal digits' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l unix-target -d 'Connect to a Unix socket in place of a target port' -r -F
 complete -c websockify -n "__fish_websockify_needs_command" -l web -d 'Serve the files of DIR on the same port, or builtin:telnet' -r -F
-complete -c websockify -n "__fish_websockify_needs_command" -l wrap-mode -d '(*) When PROGRAM ends: exit, ignore or respawn' -r -f -a "exit\t''
+complete -c websockify -n "__fish_websockify_needs_command" -l wrap-mode -d 'When PROGRAM ends: exit, ignore or respawn' -r -f -a "exit\t''
 ignore\t''
 respawn\t''"
 complete -c websockify -n "__fish_websockify_needs_command" -l target-config -d '(*) Same as --token-plugin TokenFile --token-source FILE' -r

@@ -8,9 +8,18 @@ use super::classic::ClassicError;
 use super::options::Options;
 use crate::server::address::ListenAddress;
 
-/// The words that are not options: where to listen (None: the socket is inherited) and the target, both as a route's
-/// file writes them. The target is empty where it comes from what is not built yet.
-pub(super) fn addresses(options: &Options, start_directory: &Path) -> Result<(Option<String>, String), ClassicError> {
+/// The words that are not options, as a route's file writes them.
+pub(super) struct Addresses {
+    /// Where to listen. None: the socket is inherited.
+    pub(super) listen: Option<String>,
+    /// Empty where it comes from what is not built yet.
+    pub(super) target: String,
+    /// The port that a wrapped program binds. None: there is none, or it is to stay where it is.
+    pub(super) program_port: Option<u16>,
+}
+
+/// Reads the words that are not options.
+pub(super) fn addresses(options: &Options, start_directory: &Path) -> Result<Addresses, ClassicError> {
     let mut words = options.positionals.iter();
     let listen = match &options.unix_listen {
         Some(path) => Some(absolute("--unix-listen", path, start_directory)?),
@@ -19,14 +28,29 @@ pub(super) fn addresses(options: &Options, start_directory: &Path) -> Result<(Op
     };
     let target = if let Some(path) = &options.unix_target {
         format!("unix:{}", absolute("--unix-target", path, start_directory)?)
-    } else if options.token_plugin.is_some() || options.target_config.is_some() || !options.command.is_empty() {
+    } else if options.token_plugin.is_some() || options.target_config.is_some() {
         String::new()
+    } else if !options.command.is_empty() {
+        // The program has the port that clients see, as far as it knows.
+        let port = program_port(listen.as_deref()).ok_or(ClassicError::ProgramPort)?;
+        return no_more(words, Addresses { listen, target: format!("localhost:{port}"), program_port: Some(port) });
     } else {
         target(words.next().ok_or(ClassicError::TooFewArguments)?)?
     };
+    no_more(words, Addresses { listen, target, program_port: None })
+}
+
+fn no_more<'a>(mut words: impl Iterator<Item = &'a String>, found: Addresses) -> Result<Addresses, ClassicError> {
     match words.next() {
         Some(_) => Err(ClassicError::TooManyArguments),
-        None => Ok((listen, target)),
+        None => Ok(found),
+    }
+}
+
+fn program_port(listen: Option<&str>) -> Option<u16> {
+    match listen?.parse() {
+        Ok(ListenAddress::Tcp { port, .. }) if port != 0 => Some(port),
+        _ => None,
     }
 }
 

@@ -10,21 +10,25 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::addresses::{absolute, addresses};
+use super::addresses::{Addresses, absolute, addresses};
 use super::exit::{Answer, Exit};
 use super::options::{Options, usage_error};
 use crate::config::file::{File, Record, Tls, Web, WebSocket};
 use crate::config::meaning::Sockets;
 use crate::config::{Mistake, Route, chain};
 use crate::log;
+use crate::program;
 use crate::record::Naming;
 use crate::server::Lifetime;
 
 /// A classic command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classic {
-    /// Its only route. It listens nowhere when `inetd` is set.
+    /// Its only route. It listens nowhere when `inetd` is set. With a program whose port is moved, its target is the port that
+    /// the program binds, until it is known where that is moved to.
     pub route: Route,
+    /// What is behind `--`.
+    pub program: Option<program::Settings>,
     /// When the process ends by itself.
     pub lifetime: Lifetime,
     /// Where the log goes.
@@ -60,6 +64,10 @@ pub(super) enum ClassicError {
     TargetPort(String),
     #[error("Error parsing syslog port: '{0}' does not end in a number from 0 to 65535")]
     SyslogPort(String),
+    #[error(
+        "-- PROGRAM needs a listen port from 1 to 65535, which is the port that the program binds, or --unix-target"
+    )]
+    ProgramPort,
     #[error("SSL only and {} not found", .0.display())]
     SslOnly(PathBuf),
     #[error("{option}: {} is not UTF-8", path.display())]
@@ -112,14 +120,15 @@ impl Classic {
             // What a route's file cannot say. Without a slash at the end, before the number.
             settings.naming = Naming::Numbered(start_directory.join(file).components().collect());
         }
-        let (lifetime, log, inetd, notes) = (spoken.lifetime, spoken.log, spoken.inetd, spoken.notes);
-        Ok(Self { route, lifetime, log, daemon, inetd, traffic, notes })
+        let (program, lifetime, log) = (spoken.program, spoken.lifetime, spoken.log);
+        Ok(Self { route, program, lifetime, log, daemon, inetd: spoken.inetd, traffic, notes: spoken.notes })
     }
 }
 
 /// A classic command line as a file and the rest.
 pub(super) struct Spoken {
     pub(super) file: File,
+    pub(super) program: Option<program::Settings>,
     pub(super) lifetime: Lifetime,
     pub(super) log: log::Settings,
     pub(super) inetd: bool,
@@ -131,7 +140,8 @@ pub(super) struct Spoken {
 impl Spoken {
     pub(super) fn new(options: Options, start_directory: &Path) -> Result<Self, ClassicError> {
         check_dependencies(&options)?;
-        let (listen, target) = addresses(&options, start_directory)?;
+        let Addresses { listen, target, program_port } = addresses(&options, start_directory)?;
+        let program = program(&options, program_port);
         let log = log_settings(&options, start_directory)?;
         refuse_unbuilt(&options)?;
 
@@ -158,7 +168,7 @@ impl Spoken {
             timeout: unless_zero(options.timeout).map(Duration::from_secs),
             idle_timeout: unless_zero(options.idle_timeout).map(Duration::from_secs),
         };
-        Ok(Self { file, lifetime, log, inetd: options.inetd, notes, options })
+        Ok(Self { file, program, lifetime, log, inetd: options.inetd, notes, options })
     }
 }
 
@@ -189,6 +199,13 @@ fn check_dependencies(options: &Options) -> Result<(), ClassicError> {
         return Err(ClassicError::Excludes("--inetd", "--unix-listen"));
     }
     Ok(())
+}
+
+/// A mode that is none was refused when the options were read.
+fn program(options: &Options, port: Option<u16>) -> Option<program::Settings> {
+    let command = program::Command::new(options.command.clone())?;
+    let on_exit = options.wrap_mode.as_deref().and_then(|mode| mode.parse().ok()).unwrap_or_default();
+    Some(program::Settings { command, port, on_exit })
 }
 
 fn is_mode(text: &str) -> bool {
@@ -255,8 +272,6 @@ fn refuse_unbuilt(options: &Options) -> Result<(), ClassicError> {
         (options.auth_plugin.is_some(), "--auth-plugin"),
         (options.auth_source.is_some(), "--auth-source"),
         (options.web_auth, "--web-auth"),
-        (options.wrap_mode.is_some() && !options.command.is_empty(), "--wrap-mode"),
-        (!options.command.is_empty(), "-- PROGRAM"),
     ];
     let unbuilt: Vec<_> = asked_for.into_iter().filter(|(asked, _)| *asked).map(|(_, option)| option).collect();
     if unbuilt.is_empty() { Ok(()) } else { Err(ClassicError::NotBuilt(unbuilt)) }
@@ -267,7 +282,7 @@ fn note_what_has_no_effect(options: &Options, notes: &mut Vec<String>) {
         (options.auto_pong, "--auto-pong has no effect: pings are always answered"),
         (options.libserver, "--libserver has no effect: there is one server"),
         (options.cafile.is_some(), "--cafile has no effect without --verify-client"),
-        (options.wrap_mode.is_some(), "--wrap-mode has no effect without -- PROGRAM"),
+        (options.wrap_mode.is_some() && options.command.is_empty(), "--wrap-mode has no effect without -- PROGRAM"),
     ];
     notes.extend(idle.into_iter().filter(|(typed, _)| *typed).map(|(_, note)| note.to_owned()));
 }

@@ -23,6 +23,9 @@ pub fn convert(arguments: &[OsString], start_directory: &Path) -> Answer {
 fn toml_of(arguments: &[OsString], start_directory: &Path) -> Result<String, Answer> {
     let named = arguments.first().is_some_and(|first| Path::new(first).file_name() == Some("websockify".as_ref()));
     let spoken = Spoken::new(Options::read(&arguments[usize::from(named)..])?, start_directory)?;
+    if spoken.program.is_some() {
+        return Err(ClassicError::NotBuilt(vec!["-- PROGRAM in a route's file"]).into());
+    }
     if spoken.inetd {
         return Err(usage_error("--inetd cannot be converted: give the address that inetd listens on instead"));
     }

@@ -19,6 +19,8 @@ pub enum Exit {
     Config,
     /// Something is asked for that is not built yet.
     NotBuilt,
+    /// A wrapped program has ended so.
+    Program(u8),
     /// Done.
     Success,
     /// The system refused something: a socket, a file.
@@ -31,6 +33,7 @@ impl Exit {
     /// The number that the parent process sees.
     pub fn status(self) -> u8 {
         match self {
+            Self::Program(status) => status,
             Self::Success => 0,
             Self::ClassicUsage => 2,
             Self::Usage => 64,

@@ -125,7 +125,7 @@ pub(super) struct Options {
     /// Accepted, directories are never listed
     #[arg(long)]
     pub(super) file_only: bool,
-    /// (*) When PROGRAM ends: exit, ignore or respawn
+    /// When PROGRAM ends: exit, ignore or respawn
     #[arg(long, value_name = "MODE", hide_possible_values = true, value_parser = ["exit", "ignore", "respawn"])]
     pub(super) wrap_mode: Option<String>,
     /// Prefer IPv6 addresses to listen on

@@ -470,5 +470,62 @@ journald was stopped, was restarted, or had too much to do:
     systemctl status systemd-journald
     journalctl -u systemd-journald",
         ),
+        Kind::ProgramStarted => (
+            "The program @WEBSOCKIFY_PROGRAM@ was started",
+            "\
+    @MESSAGE@
+
+It is process @WEBSOCKIFY_PID@. When the proxy moves its port, it binds the
+port that it was written for and gets another one of the loopback address;
+rebind(1) says how, and which programs cannot be moved.
+
+What it writes:
+    journalctl WEBSOCKIFY_PROGRAM=@WEBSOCKIFY_PROGRAM@",
+        ),
+        Kind::ProgramOutput => (
+            "The program @WEBSOCKIFY_PROGRAM@ has written a line",
+            "\
+It came on @WEBSOCKIFY_STREAM@. The program says it, not the proxy.",
+        ),
+        Kind::ProgramEnded => (
+            "The program @WEBSOCKIFY_PROGRAM@ has ended",
+            "\
+    @MESSAGE@
+
+What follows is what --wrap-mode says: the proxy ends too (exit), goes on
+(ignore), or starts it again (respawn). The program's own words stand
+before this record:
+    journalctl WEBSOCKIFY_PROGRAM=@WEBSOCKIFY_PROGRAM@",
+        ),
+        Kind::ProgramTooFast => (
+            "The program @WEBSOCKIFY_PROGRAM@ ends too fast",
+            "\
+It is started again, but only when the mean of its last three starts is ten
+seconds ago. What it wrote may say why it ends:
+    journalctl WEBSOCKIFY_PROGRAM=@WEBSOCKIFY_PROGRAM@
+
+A program that goes to the background ends at once, although it runs: then
+--wrap-mode=ignore is right.",
+        ),
+        Kind::ProgramNotStarted => (
+            "The program @WEBSOCKIFY_PROGRAM@ could not be started again",
+            "\
+    @WEBSOCKIFY_ERROR@
+
+It was there when the proxy started: an upgrade may just replace it, or the
+machine is short of memory or processes. It is tried again.",
+        ),
+        Kind::ProgramStopping => (
+            "The program @WEBSOCKIFY_PROGRAM@ is told to end",
+            "\
+The proxy ends, and with it the program and all that it has started, in the
+background too. They get SIGTERM, and five seconds.",
+        ),
+        Kind::ProgramKilled => (
+            "The program @WEBSOCKIFY_PROGRAM@ was killed",
+            "\
+@WEBSOCKIFY_PROCESSES@ of its processes did not end within five seconds of
+SIGTERM, or the proxy was told a second time to stop.",
+        ),
     }
 }

@@ -104,6 +104,20 @@ kinds! {
     LogFileFailing = 0x4e58a581_a8a6_41c9_a935_b16594e4b43b,
     /// Records are missing before this one.
     RecordsDropped = 0xcb2a91ee_822d_4353_b700_cc16e697fbae,
+    /// A wrapped program was started.
+    ProgramStarted = 0xf50dfb51_efc8_4aea_8e06_5675b091f544,
+    /// A line that a wrapped program wrote.
+    ProgramOutput = 0x8dbc0180_e1b7_4ef3_9b9e_d5c83705653c,
+    /// A wrapped program has ended.
+    ProgramEnded = 0x5c776689_d19b_411d_8e36_9b027098514b,
+    /// A wrapped program ends so fast that it is started again only after a while.
+    ProgramTooFast = 0x686f37af_6554_4c97_b162_41d377268fa2,
+    /// A wrapped program could not be started again.
+    ProgramNotStarted = 0x63446290_2c2a_4a9f_84e1_3fd2c110060e,
+    /// The daemon ends its wrapped program.
+    ProgramStopping = 0x6af1cedc_5d3b_43d6_afe0_d59b15441c64,
+    /// A wrapped program did not end when it was asked to.
+    ProgramKilled = 0xf02d1cc9_2913_4715_8e3e_cbfe1f0bc0e5,
 }
 
 impl Kind {
@@ -129,6 +143,9 @@ impl Kind {
                 | Self::Stopped
                 | Self::CertificateRenewed
                 | Self::AcceptResumed
+                | Self::ProgramStarted
+                | Self::ProgramEnded
+                | Self::ProgramStopping
         )
     }
 }

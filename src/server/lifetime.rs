@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::census::Census;
 use crate::log::Kind;
+use crate::program::Ended;
 
 /// When the daemon ends by itself. The default: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) enum Ending {
     AfterLast,
     /// There is no connection to end.
     Idle,
+    /// The wrapped program has ended so, and takes the daemon with it.
+    ProgramEnded(Ended),
     /// The sessions are to end.
     Stopped,
 }

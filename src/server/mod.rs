@@ -23,6 +23,7 @@ pub mod worker;
 
 pub use self::lifetime::Lifetime;
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ use self::stop::{Stop, Stopper};
 use self::worker::{Job, Threads, Workers};
 use crate::config::{Route, chain};
 use crate::log::Kind;
+use crate::program::{self, Ended, Program, ProgramError, Supervisor};
 use crate::record;
 use crate::socket::{Accepted, Peer};
 use crate::systemd::activation::ActivationError;
@@ -66,6 +68,9 @@ pub enum ServerError {
     /// A socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A wrapped program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// No threads, no event queue or no signal handlers.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
@@ -86,6 +91,8 @@ pub struct Server {
     unusable: Vec<String>,
     /// What is wrong with routes that are out of order, or do not fit their units.
     problems: Vec<String>,
+    /// Runs as long as the daemon does, and may end it.
+    program: Option<Program>,
 }
 
 #[derive(Debug)]
@@ -183,8 +190,13 @@ impl Server {
         Ok(())
     }
 
-    /// Serves until it is told to stop, or its lifetime is over.
-    pub fn run(self, reload: Option<Reload>) -> Result<(), ServerError> {
+    /// Runs `program` beside the routes.
+    pub fn wrap(&mut self, program: Program) {
+        self.program = Some(program);
+    }
+
+    /// Serves until it is told to stop, or its lifetime is over, or the program that it wraps has ended: as that did then.
+    pub fn run(self, reload: Option<Reload>) -> Result<Option<Ended>, ServerError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ServerError::Runtime)?;
         let (stopper, stop) = Stop::pair();
@@ -204,9 +216,10 @@ impl Server {
         stopper: &Stopper,
         alarm: Alarm,
         reload: Option<Reload>,
-    ) -> Result<(), ServerError> {
+    ) -> Result<Option<Ended>, ServerError> {
         let census = Arc::new(Census::default());
         let mut signals = Signals::install().map_err(ServerError::Runtime)?;
+        let mut program = self.program.map(Supervisor::start).transpose()?;
         let routes = Routes::serve(self.bound, workers, Arc::clone(&census), self.circumstances, alarm.clone());
         let mut routes = routes.map_err(ServerError::Runtime)?;
         let connected_drain_timeout = self.connected.as_ref().map(|(_, _, site)| site.limits.drain_timeout);
@@ -223,6 +236,7 @@ impl Server {
             tokio::select! {
                 ending = &mut over => break ending,
                 () = alarm.rung() => return Err(ServerError::Bug),
+                ended = program_over(&mut program) => break Ending::ProgramEnded(ended),
                 told = signals.next() => match (told, &reload) {
                     (Told::Stop, _) => break Ending::Stopped,
                     (Told::Reload, Some(reload)) => {
@@ -242,22 +256,36 @@ impl Server {
             // Nothing was accepted since the last look: that happens on this thread, which has done nothing else. Who comes now
             // waits in the kernel, and with exit-idle systemd has the socket, too: it starts the daemon again for whoever waits.
             health.stopping("idle: the next connection starts the daemon again");
-            info!(kind = Kind::Stopped.id(), "stopped");
-            return Ok(());
-        }
-        health.stopping("stopping");
-        let drain_timeout = routes.drain_timeout().max(connected_drain_timeout.unwrap_or_default());
-        drop(routes); // no more accepting
-        if ending == Ending::AfterLast {
-            info!(connections = census.connections(), "the time is over: waiting for the last session to end");
-            tokio::select! {
-                () = census.empty() => {}
-                () = signals.stop() => {}
+        } else {
+            health.stopping("stopping");
+            let drain_timeout = routes.drain_timeout().max(connected_drain_timeout.unwrap_or_default());
+            drop(routes); // no more accepting
+            if ending == Ending::AfterLast {
+                info!(connections = census.connections(), "the time is over: waiting for the last session to end");
+                tokio::select! {
+                    () = census.empty() => {}
+                    () = signals.stop() => {}
+                }
             }
+            drain(&census, stopper, &health, &mut signals, drain_timeout).await;
         }
-        drain(&census, stopper, &health, &mut signals, drain_timeout).await;
+        if let Some(program) = program {
+            health.extend_timeout(program::GRACE + END_TIME);
+            program.stop(signals.stop()).await;
+        }
         info!(kind = Kind::Stopped.id(), "stopped");
-        Ok(())
+        Ok(match ending {
+            Ending::ProgramEnded(ended) => Some(ended),
+            Ending::AfterLast | Ending::Idle | Ending::Stopped => None,
+        })
+    }
+}
+
+/// Resolves when the daemon is to end because its program has.
+async fn program_over(program: &mut Option<Supervisor>) -> Ended {
+    match program {
+        Some(program) => program.over().await,
+        None => pending().await,
     }
 }
 

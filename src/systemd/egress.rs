@@ -26,6 +26,7 @@ impl Egress {
         match target {
             Target::Unix(_) => Self::None,
             Target::Tcp { host, .. } if is_localhost(host) => Self::Loopback,
+            Target::Program(_) => Self::Loopback,
             // An address with a scope, `fe80::1%eth0`, goes to the address all the same.
             Target::Tcp { host, .. } => match host.split('%').next().unwrap_or(host).parse::<IpAddr>() {
                 Ok(address) if address.to_canonical().is_loopback() => Self::Loopback,

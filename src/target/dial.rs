@@ -9,10 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, UnixStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Target;
+use crate::program::Place;
 use crate::socket::{Socket, is_localhost, loopback};
+
+/// Between two attempts to reach a program that does not listen yet: what a quick start takes, and what nobody notices.
+const PROGRAM_PAUSE_MIN: Duration = Duration::from_millis(10);
+const PROGRAM_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// Why a target cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,7 @@ pub async fn dial(target: &Target, limit: Duration) -> Result<Socket, DialError>
     let deadline = Instant::now() + limit;
     match target {
         Target::Tcp { host, port } => dial_host(target, host, *port, deadline).await,
+        Target::Program(place) => dial_program(target, place, deadline).await,
         Target::Unix(path) => dial_path(target, path, deadline).await,
     }
 }
@@ -60,6 +66,23 @@ async fn dial_path(target: &Target, path: &Path, deadline: Instant) -> Result<So
         Ok(Ok(stream)) => Ok(Socket::Unix(stream)),
         Ok(Err(source)) => Err(DialError::Unix { path: path.to_owned(), source }),
         Err(_) => Err(DialError::TimedOut(target.clone())),
+    }
+}
+
+/// A program that has just been started listens in a moment, and nobody tells when.
+async fn dial_program(target: &Target, place: &Place, deadline: Instant) -> Result<Socket, DialError> {
+    let mut pause = PROGRAM_PAUSE_MIN;
+    loop {
+        let refused = match connect_any(target, &place.addresses(), deadline).await {
+            Some(Ok(socket)) => return Ok(socket),
+            Some(Err(error)) => error,
+            None => DialError::TimedOut(target.clone()),
+        };
+        if place.is_deserted() || Instant::now() + pause >= deadline {
+            return Err(refused);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PROGRAM_PAUSE_MAX);
     }
 }
 

@@ -37,6 +37,7 @@ mod limits;
 mod liveness;
 mod logging;
 mod patience;
+mod programs;
 mod protocol_errors;
 mod record;
 mod refusals;
