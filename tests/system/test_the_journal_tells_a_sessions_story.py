@@ -1,5 +1,7 @@
 """One query by a session's id shows all of it, in fields that programs can read."""
 
+import re
+
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -61,4 +63,4 @@ def test_what_goes_wrong_is_explained(machine: Machine) -> None:
     )
     explanation = machine.explanation(record)
     assert "127.0.0.1:5900" in explanation
-    assert "@" not in explanation, "a field is missing"
+    assert not re.search("@[A-Z_]+@", explanation), "a field is missing"
