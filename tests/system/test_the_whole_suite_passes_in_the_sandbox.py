@@ -49,6 +49,7 @@ IN_A_NAMESPACE = (
 ELSEWHERE = {
     "programs::": "programs are wrapped by a command line here, which is no unit's",
     "record::a_full_disk": "the test mounts a disk, as root",
+    "routes::check_says_which": "an administrator's check looks at the processes of others",
     "record::a_disk_that_stands_still": "the test mounts a disk, as root",
     "record::what_a_disk_does_not_take": "the test mounts a disk, as root",
 }
@@ -158,7 +159,7 @@ def test_without_a_call_that_the_daemon_needs_it_fails(sandbox: Sandbox) -> None
 
 def test_a_daemon_in_service_is_refused_nothing_that_it_needs(machine: Machine) -> None:
     # Also by what does not kill: families of addresses, namespaces, files and memory.
-    machine.write("/etc/hosts", "127.0.0.1 localhost desktop\n::1 localhost\n")
+    machine.write("/etc/hosts", "127.0.0.1 localhost desktop\n::1 localhost desktop\n")
     machine.write("/srv/web/index.html", "index")
     with Target(machine.network, "desktop") as target:
         write_route(machine, f"desktop:{target.port}", 'web = "/srv/web"')
