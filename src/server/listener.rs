@@ -21,6 +21,9 @@ use super::address::ListenAddress;
 use super::socket_file::{SocketFile, remove_stale};
 use crate::socket::{Accepted, Peer, is_localhost, loopback};
 
+/// How often a port is chosen that all addresses of a name are to have.
+const PORT_ATTEMPTS: usize = 16;
+
 /// Why a socket cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -197,10 +200,22 @@ impl Listener {
             let resolve = |source| ListenError::Resolve { host: host.to_owned(), source };
             (host, port).to_socket_addrs().map_err(resolve)?.collect()
         };
+        // The port that the kernel chose for the first address may be somebody else's at the next.
+        let attempts = if port == 0 { PORT_ATTEMPTS } else { 1 };
+        for _ in 1..attempts {
+            match Self::bind_each(&addresses, backlog) {
+                Err(ListenError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse => {}
+                outcome => return outcome,
+            }
+        }
+        Self::bind_each(&addresses, backlog)
+    }
+
+    fn bind_each(addresses: &[SocketAddr], backlog: u32) -> Result<Vec<Self>, ListenError> {
         let mut listeners: Vec<Self> = Vec::new();
         let mut unavailable = None;
-        for mut address in addresses {
-            if port == 0
+        for mut address in addresses.iter().copied() {
+            if address.port() == 0
                 && let Some(first) = listeners.first().and_then(Self::tcp_address)
             {
                 address.set_port(first.port()); // one name, one port
@@ -321,6 +336,21 @@ mod tests {
                 outcome => return outcome.unwrap(),
             }
         }
+    }
+
+    #[test]
+    fn a_port_that_is_free_at_one_address_alone_is_not_chosen_for_a_name() {
+        // So many ports are taken at one of the two addresses that a single choice would soon be a wrong one.
+        let taken: Vec<_> = (0..600).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        for _ in 0..200 {
+            let listeners = bind("localhost:0").unwrap();
+            assert_eq!(listeners.len(), 2);
+            assert_eq!(
+                listeners[0].tcp_address().map(|address| address.port()),
+                listeners[1].tcp_address().map(|address| address.port())
+            );
+        }
+        drop(taken);
     }
 
     #[test]
