@@ -12,6 +12,7 @@ use tokio::io::{AsyncWriteExt as _, Result as IoResult};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
+use crate::access::{self, Admitted};
 use crate::http::{Head, Incoming, farewell, next_upgrade, refuse};
 use crate::log::Kind;
 use crate::relay::drive::drive;
@@ -22,7 +23,11 @@ use crate::server::stop::Stop;
 use crate::server::worker::Job;
 use crate::session::SessionId;
 use crate::socket::{Peer, Socket};
+use crate::target::Target;
 use crate::target::dial::{DialError, dial};
+use crate::target::source::LookupError;
+use crate::target::targets::{ResolveError, Resolved, Targets};
+use crate::target::token::{NoToken, TokenName};
 use crate::tls::{AcceptError, Stream};
 use crate::websocket::close::{Close, CloseCode};
 use crate::websocket::encoder;
@@ -39,9 +44,17 @@ const REFUSED_PATIENCE: Duration = Duration::from_secs(2);
 struct Session {
     id: SessionId,
     client: Stream,
-    target: Socket,
+    backend: Backend,
     /// What the client sent behind its request.
     early: Bytes,
+}
+
+/// The target's end of a session.
+struct Backend {
+    socket: Socket,
+    target: Target,
+    /// By which token.
+    token: Option<TokenName>,
 }
 
 /// Serves one connection to its end.
@@ -63,7 +76,11 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
         },
     };
     let refused = place.as_ref().is_some_and(|place| !place.is_served);
-    let admitted = if refused { Err(Refusal::TooManyFromAddress) } else { Ok(()) };
+    let admitted = match access::admit(site.allow_clients.as_ref(), &peer) {
+        Ok(_) if refused => Err(Refusal::TooManyFromAddress),
+        Ok(admitted) => Ok(admitted),
+        Err(not) => return debug!(client = %peer, route = site.name, "connection closed: {not}"),
+    };
     let patience = Instant::now() + STOP_PATIENCE;
     let opened = {
         // Boxed, and gone before the session begins, which should not carry the room that its handshake took.
@@ -83,7 +100,7 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
 }
 
 /// From the first byte to the 101. None: it did not come to that, and the client has been told.
-async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refusal>) -> Option<Session> {
+async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<Admitted, Refusal>) -> Option<Session> {
     let deadline = Instant::now() + site.limits.handshake_timeout;
     let client = match timeout_at(deadline, site.tls.accept(socket)).await {
         Ok(Ok(client)) => client,
@@ -108,16 +125,13 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
             return None;
         }
     };
-    let dialled = match (admitted, &site.service) {
+    let reached = match (admitted, &site.service) {
         (Err(refusal), _) => Err(refusal),
-        (Ok(()), Service::OutOfOrder) => Err(Refusal::OutOfOrder),
-        (Ok(()), Service::Relay(target)) => {
-            let limit = site.limits.connect_timeout.min(deadline - Instant::now());
-            dial(target, limit).await.map_err(Refusal::from)
-        }
+        (Ok(_), Service::OutOfOrder) => Err(Refusal::OutOfOrder),
+        (Ok(admitted), Service::Relay(targets)) => reach(targets, &admitted, &request, site, deadline).await,
     };
-    let target = match dialled {
-        Ok(target) => target,
+    let backend = match reached {
+        Ok(backend) => backend,
         Err(refusal) => {
             refusal.log(id, peer, site);
             refusal.answer(&mut client, id, &request, &upgrade).await;
@@ -125,21 +139,38 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
         }
     };
     match timeout_at(deadline, send(&mut client, &upgrade.answer())).await {
-        Ok(Ok(())) => Some(Session { id, client, target, early: leftover }),
+        Ok(Ok(())) => Some(Session { id, client, backend, early: leftover }),
         _ => debug_none(peer, site, "the client was gone before its 101"),
+    }
+}
+
+/// Where the session goes, and a connection to it.
+async fn reach(
+    targets: &Targets,
+    admitted: &Admitted,
+    request: &Request<()>,
+    site: &Site,
+    deadline: Instant,
+) -> Result<Backend, Refusal> {
+    let Resolved { target, token } = targets.resolve(admitted, request, deadline).await?;
+    let limit = site.limits.connect_timeout.min(deadline - Instant::now());
+    match dial(&target, targets.reach(), limit).await {
+        Ok(socket) => Ok(Backend { socket, target, token }),
+        Err(error) => Err(Refusal::Dial { target, token, error }),
     }
 }
 
 /// From the 101 to the end.
 async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
-    let Session { id, client, target, early } = session;
+    let Session { id, client, backend: Backend { socket, target, token }, early } = session;
     let started = Instant::now();
     info!(
         kind = Kind::SessionOpened.id(),
         session = %id,
         client = %peer,
-        target = %site.service,
+        target = %target,
         route = site.name,
+        token = token.map(tracing::field::display),
         tls = client.is_tls(),
         "session opened"
     );
@@ -149,12 +180,12 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
         close_timeout: site.limits.close_timeout,
     };
     let tunnel = Tunnel::new(started.into_std(), settings);
-    let End { cause, to_target, to_client } = drive(client, target, early, tunnel, stop.draining(), site.traffic).await;
+    let End { cause, to_target, to_client } = drive(client, socket, early, tunnel, stop.draining(), site.traffic).await;
     info!(
         kind = Kind::SessionEnded.id(),
         session = %id,
         client = %peer,
-        target = %site.service,
+        target = %target,
         route = site.name,
         closed_by = %cause.party(),
         close_code = cause.close_code(),
@@ -170,32 +201,23 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
 /// Why a client with a right handshake gets no session.
 #[derive(Debug)]
 enum Refusal {
-    Dial(DialError),
+    Dial { target: Target, token: Option<TokenName>, error: DialError },
     OutOfOrder,
+    Resolve(ResolveError),
     TooManyFromAddress,
 }
 
-impl From<DialError> for Refusal {
-    fn from(error: DialError) -> Self {
-        Self::Dial(error)
+impl From<ResolveError> for Refusal {
+    fn from(error: ResolveError) -> Self {
+        Self::Resolve(error)
     }
 }
 
 impl Refusal {
     fn log(&self, id: SessionId, peer: Peer, site: &Site) {
         match self {
-            Self::Dial(error) => {
-                let cause = std::error::Error::source(error).map(tracing::field::display);
-                warn!(
-                    kind = Kind::TargetUnreachable.id(),
-                    session = %id,
-                    client = %peer,
-                    target = %site.service,
-                    route = site.name,
-                    cause,
-                    "refused: {error}"
-                );
-            }
+            Self::Dial { target, token, error } => log_dial_error(id, peer, site, (target, *token), error),
+            Self::Resolve(error) => log_resolve_error(id, peer, site, error, self.reason()),
             Self::OutOfOrder => {
                 let kind = Kind::OutOfOrder.id();
                 info!(kind, session = %id, client = %peer, route = site.name, "refused: {}", self.reason());
@@ -210,24 +232,38 @@ impl Refusal {
     /// What the client is told.
     fn reason(&self) -> &'static str {
         match self {
-            Self::Dial(_) => "Failed to connect to downstream server",
+            Self::Dial { error: DialError::NotAllowed(_), .. } => "This target is not allowed",
+            Self::Dial { .. } => "Failed to connect to downstream server",
             Self::OutOfOrder => "This route is out of order: its configuration is broken",
+            Self::Resolve(ResolveError::NoToken(NoToken::Missing)) => "There is no token in the request",
+            Self::Resolve(ResolveError::NoToken(NoToken::Malformed)) => "The token is malformed",
+            Self::Resolve(ResolveError::Token { source: LookupError::Unknown, .. }) => "Unknown token",
+            Self::Resolve(ResolveError::Token { source: LookupError::Source(_), .. }) => {
+                "The token cannot be looked up now, try again later"
+            }
             Self::TooManyFromAddress => "Too many connections from your address",
         }
     }
 
     fn close_code(&self) -> CloseCode {
         match self {
-            Self::Dial(_) => CloseCode::INTERNAL_ERROR,
-            Self::OutOfOrder | Self::TooManyFromAddress => CloseCode::TRY_AGAIN_LATER,
+            Self::Dial { error: DialError::NotAllowed(_), .. } => CloseCode::POLICY_VIOLATION,
+            Self::Dial { .. } => CloseCode::INTERNAL_ERROR,
+            Self::OutOfOrder
+            | Self::TooManyFromAddress
+            | Self::Resolve(ResolveError::Token { source: LookupError::Source(_), .. }) => CloseCode::TRY_AGAIN_LATER,
+            Self::Resolve(_) => CloseCode::POLICY_VIOLATION,
         }
     }
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Dial(DialError::TimedOut(_)) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Dial(_) => StatusCode::BAD_GATEWAY,
-            Self::OutOfOrder | Self::TooManyFromAddress => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Dial { error: DialError::NotAllowed(_), .. } => StatusCode::FORBIDDEN,
+            Self::Dial { error: DialError::TimedOut(_), .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Dial { .. } => StatusCode::BAD_GATEWAY,
+            Self::Resolve(ResolveError::NoToken(_)) => StatusCode::BAD_REQUEST,
+            Self::Resolve(ResolveError::Token { source: LookupError::Unknown, .. }) => StatusCode::NOT_FOUND,
+            Self::OutOfOrder | Self::TooManyFromAddress | Self::Resolve(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -243,6 +279,38 @@ impl Refusal {
             refuse(client, self.status(), &reason, HeaderMap::new()).await;
         }
     }
+}
+
+fn log_dial_error(id: SessionId, peer: Peer, site: &Site, to: (&Target, Option<TokenName>), error: &DialError) {
+    let (target, token) = (to.0, to.1.map(tracing::field::display));
+    let route = &site.name;
+    let cause = std::error::Error::source(error).map(tracing::field::display);
+    if let DialError::NotAllowed(_) = error {
+        let kind = Kind::TargetNotAllowed.id();
+        return warn!(kind, session = %id, client = %peer, %target, route, token, "refused: {error}");
+    }
+    let kind = Kind::TargetUnreachable.id();
+    warn!(kind, session = %id, client = %peer, %target, route, token, cause, "refused: {error}");
+}
+
+/// Guesses are told at a bounded pace: anybody can make them, as fast as they like.
+fn log_resolve_error(id: SessionId, peer: Peer, site: &Site, error: &ResolveError, reason: &str) {
+    let Some(held_back) = site.refused_tokens.lets_through(Instant::now().into_std()) else {
+        return debug!(session = %id, client = %peer, route = site.name, "refused: {reason}");
+    };
+    let held_back = (held_back > 0).then_some(held_back);
+    let (token, route) = (error.token().map(tracing::field::display), &site.name);
+    if let ResolveError::Token { source: LookupError::Source(source), .. } = error {
+        let kind = Kind::TokenSourceFailed.id();
+        let error = source as &dyn std::error::Error;
+        let source = &site.service;
+        return warn!(
+            kind, session = %id, client = %peer, route, token, %source, error, held_back,
+            "refused: the token source cannot say what the token stands for"
+        );
+    }
+    let kind = Kind::TokenRefused.id();
+    info!(kind, session = %id, client = %peer, route, token, held_back, "refused: {reason}");
 }
 
 async fn answer_handshake_error(client: &mut Stream, error: &HandshakeError) {

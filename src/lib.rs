@@ -53,6 +53,7 @@ pub mod relay;
 pub mod server;
 pub mod session;
 pub mod socket;
+mod stamp;
 pub mod startup;
 pub mod systemd;
 pub mod target;

@@ -27,7 +27,7 @@ use crate::server::listener::{ListenError, Listener};
 use crate::server::{Lifetime, Reload, Server, ServerError};
 use crate::systemd::activation::{self, ActivationError, Claim, Passed};
 use crate::systemd::notify;
-use crate::target::Target;
+use crate::target::{self, Target};
 
 /// What stood in the way of a start.
 #[derive(Debug, thiserror::Error)]
@@ -175,12 +175,16 @@ fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[S
 
 fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
     log::init(&log::Settings::default(), false)?;
-    let target = start_demo_target().map_err(StartupError::Demo)?;
+    let target_address = start_demo_target().map_err(StartupError::Demo)?;
     let route = Route {
         name: "demo".to_owned(),
         description: Some("The built-in page and target".to_owned()),
         listen: vec![address],
-        target: Target::Tcp { host: target.ip().to_string(), port: target.port() },
+        target: target::Settings::Fixed(Target::Tcp {
+            host: target_address.ip().to_string(),
+            port: target_address.port(),
+        }),
+        allow_targets: None,
         web: Some(Web::Builtin(Builtin::Demo)),
         tls: None,
         allow_clients: None,

@@ -14,7 +14,7 @@ use websockify::config::{Route, load_directory};
 use websockify::log::{self, Syslog, SyslogServer};
 use websockify::server::Lifetime;
 use websockify::server::address::ListenAddress;
-use websockify::target::Target;
+use websockify::target::{Settings, Target};
 use websockify::{http, tls};
 
 /// A start directory with the files that command lines here name.
@@ -70,8 +70,8 @@ fn tcp(host: impl Into<Option<&'static str>>, port: u16) -> ListenAddress {
     ListenAddress::Tcp { host: host.into().map(str::to_owned), port }
 }
 
-fn target(host: &str, port: u16) -> Target {
-    Target::Tcp { host: host.to_owned(), port }
+fn target(host: &str, port: u16) -> Settings {
+    Settings::Fixed(Target::Tcp { host: host.to_owned(), port })
 }
 
 #[test]
@@ -105,6 +105,7 @@ fn targets() {
         ("::1:5900", target("::1", 5900)),
         // A host of that name, not a path.
         ("unix:5900", target("unix", 5900)),
+        ("unix_socket:5900", target("unix_socket", 5900)),
     ];
     for (written, expected) in cases {
         assert_eq!(classic(&format!("6080 {written}")).route.target, expected, "{written}");
@@ -342,10 +343,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("--verify-client --cafile x 6080 h:1", "--verify-client"),
         ("--ssl-version tlsv1_3 6080 h:1", "--ssl-version"),
         ("--ssl-ciphers x 6080 h:1", "--ssl-ciphers"),
-        ("--target-config x 6080", "--target-config"),
-        ("--token-plugin X 6080", "--token-plugin"),
-        ("--token-plugin X --token-source x 6080", "--token-plugin, --token-source"),
-        ("--token-plugin X --host-token 6080", "--token-plugin, --host-token"),
         ("--auth-plugin X --auth-source x 6080 h:1", "--auth-plugin, --auth-source"),
         ("--web www --auth-plugin X --web-auth 6080 h:1", "--auth-plugin, --web-auth"),
         ("6080 -- vncserver :1 -geometry 800x600", "-- PROGRAM"),
@@ -369,7 +366,7 @@ fn help_names_every_option_and_every_verb() {
     let options = "help version verbose traffic record daemon run-once timeout idle-timeout cert key key-password ssl-only \
                    ssl-target verify-client cafile ssl-version ssl-ciphers unix-listen unix-listen-mode unix-target inetd \
                    web web-auth file-only wrap-mode prefer-ipv6 libserver target-config token-plugin token-source \
-                   host-token auth-plugin auth-source heartbeat log-file syslog legacy-syslog auto-pong";
+                   host-token allow-target auth-plugin auth-source heartbeat log-file syslog legacy-syslog auto-pong";
     let help = refused("--help");
     assert_eq!(help.exit, Exit::Success);
     for option in options.split_whitespace() {

@@ -9,7 +9,7 @@ use std::path::Path;
 use websockify::config::{Loaded, load_directory};
 use websockify::http;
 use websockify::server::address::ListenAddress;
-use websockify::target::Target;
+use websockify::target::{Settings, Target};
 use websockify::tls;
 
 /// The texts of the examples by file name.
@@ -50,9 +50,9 @@ fn every_example_is_a_route() {
     assert_eq!(loaded.len(), 4);
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
-    assert!(matches!(&route("telnet").target, Target::Tcp { port: 23, .. }));
+    assert!(matches!(&route("telnet").target, Settings::Fixed(Target::Tcp { port: 23, .. })));
     assert!(matches!(route("unix").listen[..], [ListenAddress::Unix { mode: 0o660, .. }]));
-    assert!(matches!(route("unix").target, Target::Unix(_)));
+    assert!(matches!(route("unix").target, Settings::Fixed(Target::Unix(_))));
 }
 
 #[test]

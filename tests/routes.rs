@@ -12,7 +12,7 @@ use websockify::config::{Loaded, Position, Route, load_directory};
 use websockify::http;
 use websockify::limits::Limits;
 use websockify::server::address::ListenAddress;
-use websockify::target::Target;
+use websockify::target::{Settings, Target};
 use websockify::tls;
 
 /// A directory with the route `vnc` and the files it may name.
@@ -79,7 +79,8 @@ drain-timeout = "1m"
                 tcp(Some("localhost"), 7000),
                 ListenAddress::Unix { path: "/run/vnc.sock".into(), mode: 0o660 },
             ],
-            target: Target::Unix(path("vm/vnc.sock")),
+            target: Settings::Fixed(Target::Unix(path("vm/vnc.sock"))),
+            allow_targets: None,
             web: Some(http::Web::Directory(http::Directory {
                 root: path("www"),
                 follow_symlinks: true,
@@ -116,7 +117,8 @@ fn what_is_left_out_has_its_default() {
             name: "vnc".to_owned(),
             description: None,
             listen: vec![tcp(None, 6080)],
-            target: Target::Tcp { host: "localhost".to_owned(), port: 5900 },
+            target: Settings::Fixed(Target::Tcp { host: "localhost".to_owned(), port: 5900 }),
+            allow_targets: None,
             web: None,
             tls: None,
             allow_clients: None,

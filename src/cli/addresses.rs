@@ -8,9 +8,12 @@ use super::classic::ClassicError;
 use super::options::Options;
 use crate::server::address::ListenAddress;
 
-/// The words that are not options: where to listen (None: the socket is inherited) and the target, both as a route's
-/// file writes them. The target is empty where it comes from what is not built yet.
-pub(super) fn addresses(options: &Options, start_directory: &Path) -> Result<(Option<String>, String), ClassicError> {
+/// The words that are not options: where to listen (None: the socket is inherited) and the target (None: tokens decide), both
+/// as a route's file writes them. The target is empty where it comes from what is not built yet.
+pub(super) fn addresses(
+    options: &Options,
+    start_directory: &Path,
+) -> Result<(Option<String>, Option<String>), ClassicError> {
     let mut words = options.positionals.iter();
     let listen = match &options.unix_listen {
         Some(path) => Some(absolute("--unix-listen", path, start_directory)?),
@@ -18,11 +21,13 @@ pub(super) fn addresses(options: &Options, start_directory: &Path) -> Result<(Op
         None => Some(source(words.next().ok_or(ClassicError::TooFewArguments)?)?),
     };
     let target = if let Some(path) = &options.unix_target {
-        format!("unix:{}", absolute("--unix-target", path, start_directory)?)
-    } else if options.token_plugin.is_some() || options.target_config.is_some() || !options.command.is_empty() {
-        String::new()
+        Some(format!("unix:{}", absolute("--unix-target", path, start_directory)?))
+    } else if options.token_plugin.is_some() || options.target_config.is_some() {
+        None
+    } else if !options.command.is_empty() {
+        Some(String::new())
     } else {
-        target(words.next().ok_or(ClassicError::TooFewArguments)?)?
+        Some(target(words.next().ok_or(ClassicError::TooFewArguments)?)?)
     };
     match words.next() {
         Some(_) => Err(ClassicError::TooManyArguments),
@@ -46,7 +51,7 @@ fn target(word: &str) -> Result<String, ClassicError> {
     let port = port.ok_or_else(|| ClassicError::TargetPort(word.to_owned()))?;
     match host.trim_matches(['[', ']']) {
         "" => Ok(format!("localhost:{port}")),
-        host if host == "unix" || host.contains(':') => Ok(format!("[{host}]:{port}")),
+        host if ["unix", "unix_socket"].contains(&host) || host.contains(':') => Ok(format!("[{host}]:{port}")),
         host => Ok(format!("{host}:{port}")),
     }
 }

@@ -1,6 +1,6 @@
 //! `websockify check`: what is wrong with routes, without starting them.
 //!
-//! Beyond what loading finds, it loads the certificates and looks up the targets' names. A name that cannot be looked
+//! Beyond what loading finds, it loads the certificates, reads the tokens and looks up the targets' names. A name that cannot be looked
 //! up is a warning: it may exist when a session needs it.
 
 use std::io::{self, Write};
@@ -9,7 +9,8 @@ use std::net::ToSocketAddrs;
 use super::Routes;
 use super::exit::Exit;
 use crate::config::{self, Loaded, Problem, Surroundings, Survey, chain};
-use crate::target::Target;
+use crate::target::targets::Targets;
+use crate::target::{self, Target};
 use crate::tls::{Tls, TlsError};
 
 /// Writes `NAME: ok` for each sound route to `out`, and all problems to `problems`.
@@ -32,9 +33,23 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                 sound = false;
             }
         }
-        if let Err(error) = look_up(&loaded.route.target) {
-            let (place, target) = (&loaded.places.target, &loaded.route.target);
-            writeln!(problems, "{place}: warning: the host of target '{target}' is not found now: {error}")?;
+        let (place, target) = (&loaded.places.target, &loaded.route.target);
+        match (target, Targets::open(target, loaded.route.allow_targets.as_ref())) {
+            (target::Settings::Fixed(target), _) => {
+                if let Err(error) = look_up(target) {
+                    writeln!(problems, "{place}: warning: the host of target '{target}' is not found now: {error}")?;
+                }
+            }
+            (target::Settings::ByToken(_), Ok((_, found))) => {
+                for problem in found {
+                    writeln!(problems, "{place}: warning: {problem}")?;
+                }
+            }
+            (target::Settings::ByToken(_), Err(error)) => {
+                writeln!(problems, "{place}: {}", chain(&error))?;
+                exit = Exit::Config;
+                sound = false;
+            }
         }
         if sound {
             writeln!(out, "{}: ok", loaded.route.name)?;

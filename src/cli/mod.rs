@@ -10,6 +10,7 @@ mod convert;
 mod exit;
 mod generate;
 mod options;
+mod tokens;
 mod verbs;
 
 use std::ffi::OsString;

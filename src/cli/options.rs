@@ -130,18 +130,21 @@ pub(super) struct Options {
     /// Prefer IPv6 addresses to listen on
     #[arg(short = '6', long)]
     pub(super) prefer_ipv6: bool,
-    /// (*) Same as --token-plugin TokenFile --token-source FILE
+    /// Same as --token-plugin TokenFile --token-source FILE
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) target_config: Option<String>,
-    /// (*) Ask a plugin for the target that a token stands for
+    /// Look up the target that a token stands for: TokenFile, ReadOnlyTokenFile, TokenFileName or UnixDomainSocketDirectory
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     pub(super) token_plugin: Option<String>,
-    /// (*) The argument of the token plugin
+    /// Where the plugin looks: a file, a directory
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub(super) token_source: Option<String>,
-    /// (*) The Host header is the token
+    /// The token is the host of the request
     #[arg(long)]
     pub(super) host_token: bool,
+    /// Targets may be in NETWORK[:PORTS] or unix:PATH only; may be given several times
+    #[arg(long, value_name = "NETWORK", allow_hyphen_values = true, action = clap::ArgAction::Append)]
+    pub(super) allow_target: Vec<String>,
     /// (*) Ask a plugin who may connect
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     pub(super) auth_plugin: Option<String>,

@@ -12,6 +12,7 @@ pub(crate) mod meaning;
 mod place;
 mod problem;
 mod surroundings;
+mod tokens;
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ pub use problem::{ConfigError, Mistake, Problem};
 pub(crate) use surroundings::{ABSENT, Surroundings, credential_name};
 
 use crate::server::address::ListenAddress;
-use crate::target::Target;
+use crate::target;
+use crate::target::allow::AllowedTargets;
 use crate::{access::AllowedClients, http, limits::Limits, tls};
 
 /// Where the routes of the system are.
@@ -31,6 +33,7 @@ pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
 
 const EXAMPLE_LISTEN: &str = "listen = \"6080\"";
 const EXAMPLE_TARGET: &str = "target = \"localhost:5900\"";
+const EXAMPLE_SOURCE: &str = "source = \"file:/etc/websockify/tokens\"";
 const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
 const EXAMPLE_CERTIFICATE: &str = "certificate = \"/etc/ssl/vnc.pem\"";
 
@@ -44,7 +47,9 @@ pub struct Route {
     /// At least one, unless the listening socket is inherited (`--inetd`).
     pub listen: Vec<ListenAddress>,
     /// Where sessions go.
-    pub target: Target,
+    pub target: target::Settings,
+    /// What they may be; None: what their source may reach without a list.
+    pub allow_targets: Option<AllowedTargets>,
     /// What plain requests get; None: 405.
     pub web: Option<http::Web>,
     /// None: plain connections only.

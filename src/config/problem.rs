@@ -12,6 +12,9 @@ use super::place::Place;
 use crate::access::NetworkError;
 use crate::server::address::ListenAddressError;
 use crate::target::TargetError;
+use crate::target::allow::AllowedError;
+use crate::target::source::SourceTextError;
+use crate::target::token::PlaceError;
 
 /// One thing that is wrong in a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +116,24 @@ pub enum Mistake {
     /// A network that is none.
     #[error(transparent)]
     AllowClients(NetworkError),
+    /// No session could begin.
+    #[error("'targets.allow' is empty, so no target could be reached: write networks, or leave the key out")]
+    AllowTargetsEmpty,
+    /// A range of targets that is none.
+    #[error(transparent)]
+    AllowTargets(AllowedError),
+    /// One target for all, and a target for each.
+    #[error("'target' and '[tokens]' exclude each other: remove 'target', or the table")]
+    TargetAndTokens,
+    /// A place of tokens that is none.
+    #[error(transparent)]
+    TokenPlace(PlaceError),
+    /// No token could be found.
+    #[error("'tokens.from' is empty, so no token could be found: write one place at least, such as from = \"query\"")]
+    TokenPlacesEmpty,
+    /// A source of tokens that is none.
+    #[error(transparent)]
+    TokenSource(SourceTextError),
     /// A credential's name that cannot be a file's.
     #[error("'{text}' in '{key}' does not name a credential: write \"credential:\" and its name, without a slash")]
     CredentialName {

@@ -14,6 +14,7 @@ mod catalog;
 mod gap;
 mod journal;
 mod kind;
+mod pace;
 mod record;
 mod sinks;
 mod syslog;
@@ -30,6 +31,7 @@ use tracing_subscriber::layer::SubscriberExt;
 pub use self::catalog::catalog;
 use self::journal::Journal;
 pub use self::kind::Kind;
+pub use self::pace::Pace;
 use self::sinks::{LogFile, Sinks, Stderr, Terminal};
 
 /// Where log records go. Standard error, or the journal behind it, always gets them, unless the process is a daemon (-D).

@@ -1,14 +1,15 @@
 //! The drop-in of a route's service unit: what the sandbox of the template must let through for this route, and what it need
 //! not even let through for it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::egress::Egress;
 use super::generator::{Heading, Scope};
 use super::unit_file::{Fit, Unfit, UnitFile};
 use crate::config::{ABSENT, Route, credential_name};
 use crate::limits::Limits;
-use crate::target::Target;
+use crate::target::allow::{Allowed, AllowedTargets};
+use crate::target::{self, Target};
 use crate::tls::Pem;
 use crate::{http, tls};
 
@@ -31,7 +32,7 @@ pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) ->
             credentials(&mut unit, route, &mut unfit);
             exceptions(&mut unit, route, &mut unfit);
         }
-        network(&mut unit, &route.target, scope);
+        network(&mut unit, route, scope);
         bounds(&mut unit, &route.limits);
     }
     (unit.into_text(), unfit)
@@ -52,6 +53,14 @@ fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     for path in fits {
         unit.set_word("RequiresMountsFor", "", &path);
     }
+    match token_files(route).map(Fit::path) {
+        Some(Ok(path)) => {
+            unit.because("tokens: what holds them is to be mounted first");
+            unit.set_word("RequiresMountsFor", "", &path);
+        }
+        Some(Err(error)) => unfit.push(error),
+        None => {}
+    }
 }
 
 /// The files of certificate and key, by their keys in the route's file.
@@ -63,6 +72,14 @@ fn pems(route: &Route) -> Vec<(&'static str, &Path)> {
         _ => None, // a credential is the business of whoever named it
     });
     files.collect()
+}
+
+/// The file or directory in which tokens are looked up.
+fn token_files(route: &Route) -> Option<&Path> {
+    match &route.target {
+        target::Settings::ByToken(tokens) => tokens.source.path().map(PathBuf::as_path),
+        target::Settings::Fixed(_) => None,
+    }
 }
 
 fn credentials(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
@@ -92,8 +109,14 @@ fn exceptions(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     if let Some(http::Web::Directory(web)) = &route.web {
         needed.push(("web", &web.root));
     }
-    if let Target::Unix(path) = &route.target {
+    if let target::Settings::Fixed(Target::Unix(path)) = &route.target {
         needed.push(("target", socket_directory(path)));
+    }
+    needed.extend(token_files(route).map(|path| ("tokens", path)));
+    for allowed in route.allow_targets.iter().flat_map(AllowedTargets::entries) {
+        if let Allowed::Unix(path) = allowed {
+            needed.push(("targets", path));
+        }
     }
     let below = |path: &Path, roots: &[&str]| roots.iter().any(|root| path.starts_with(root));
     if needed.iter().any(|(_, path)| below(path, &HOMES)) {
@@ -119,10 +142,12 @@ fn socket_directory(path: &Path) -> &Path {
 }
 
 /// The inherited sockets keep working under all of this: they are governed by the socket's unit.
-fn network(unit: &mut UnitFile, target: &Target, scope: Scope) {
-    let egress = Egress::of(target);
+fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
+    let egress = Egress::of(&route.target, route.allow_targets.as_ref());
+    let is_fixed = matches!(route.target, target::Settings::Fixed(_));
     if egress == Egress::None {
-        unit.because("target: a Unix socket; the service needs no network, for clients come by inherited sockets");
+        let targets = if is_fixed { "target: a Unix socket" } else { "tokens: they lead to Unix sockets" };
+        unit.because(&format!("{targets}; the service needs no network, for clients come by inherited sockets"));
         if scope == Scope::System {
             unit.set("PrivateNetwork", "yes");
             unit.set("IPAddressDeny", "any");
@@ -136,16 +161,23 @@ fn network(unit: &mut UnitFile, target: &Target, scope: Scope) {
     }
     let allowed = match egress {
         Egress::None => return,
-        Egress::Loopback => "localhost".to_owned(),
-        Egress::Address(address) => address.to_string(),
+        Egress::Only(networks) => networks,
         Egress::Anything => {
-            unit.because("target: a name, whose addresses nobody knows in advance: IPAddressDeny= is left open");
+            unit.because(if is_fixed {
+                "target: a name, whose addresses nobody knows in advance: IPAddressDeny= is left open"
+            } else {
+                "tokens: nobody knows in advance where they lead: IPAddressDeny= is left open; targets.allow would close it"
+            });
             return;
         }
     };
-    unit.because("target: the only place where the service may connect to");
+    unit.because(if is_fixed && route.allow_targets.is_none() {
+        "target: the only place where the service may connect to"
+    } else {
+        "target, tokens, targets.allow: the only places where the service may connect to"
+    });
     unit.set("IPAddressDeny", "any");
-    unit.set("IPAddressAllow", &allowed);
+    unit.set("IPAddressAllow", &allowed.join(" "));
 }
 
 fn bounds(unit: &mut UnitFile, limits: &Limits) {

@@ -10,6 +10,7 @@
 
 mod accept;
 mod certificates;
+pub mod client;
 mod ciphertext;
 mod pair;
 mod stream;
@@ -66,7 +67,8 @@ pub enum Tls {
 }
 
 impl Pem {
-    fn file(&self) -> Result<PathBuf, TlsError> {
+    /// The file. A credential that this process does not have is none.
+    pub fn file(&self) -> Result<PathBuf, TlsError> {
         match self {
             Self::Credential(name) => Err(TlsError::Credential { name: name.clone() }),
             Self::File(path) => Ok(path.clone()),

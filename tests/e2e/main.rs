@@ -44,5 +44,6 @@ mod sources;
 mod syslog;
 mod targets;
 mod tls;
+mod tokens;
 mod unreachable;
 mod web;
