@@ -237,7 +237,11 @@ impl Refusal {
             Self::OutOfOrder => "This route is out of order: its configuration is broken",
             Self::Resolve(ResolveError::NoToken(NoToken::Missing)) => "There is no token in the request",
             Self::Resolve(ResolveError::NoToken(NoToken::Malformed)) => "The token is malformed",
-            Self::Resolve(ResolveError::Token { source: LookupError::Unknown, .. }) => "Unknown token",
+            Self::Resolve(ResolveError::Token { source: LookupError::Expired, .. }) => "The token has expired",
+            Self::Resolve(ResolveError::Token { source: LookupError::TooEarly, .. }) => "The token is not valid yet",
+            Self::Resolve(ResolveError::Token { source: LookupError::Unknown | LookupError::Invalid(_), .. }) => {
+                "Unknown token"
+            }
             Self::Resolve(ResolveError::Token { source: LookupError::Source(_), .. }) => {
                 "The token cannot be looked up now, try again later"
             }
@@ -262,8 +266,12 @@ impl Refusal {
             Self::Dial { error: DialError::TimedOut(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Dial { .. } => StatusCode::BAD_GATEWAY,
             Self::Resolve(ResolveError::NoToken(_)) => StatusCode::BAD_REQUEST,
-            Self::Resolve(ResolveError::Token { source: LookupError::Unknown, .. }) => StatusCode::NOT_FOUND,
-            Self::OutOfOrder | Self::TooManyFromAddress | Self::Resolve(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Resolve(ResolveError::Token { source, .. }) => match source {
+                LookupError::Unknown | LookupError::Invalid(_) => StatusCode::NOT_FOUND,
+                LookupError::Expired | LookupError::TooEarly => StatusCode::FORBIDDEN,
+                LookupError::Source(_) => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            Self::OutOfOrder | Self::TooManyFromAddress => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -310,7 +318,11 @@ fn log_resolve_error(id: SessionId, peer: Peer, site: &Site, error: &ResolveErro
         );
     }
     let kind = Kind::TokenRefused.id();
-    info!(kind, session = %id, client = %peer, route, token, held_back, "refused: {reason}");
+    let why = match error {
+        ResolveError::Token { source: LookupError::Invalid(why), .. } => Some(why),
+        _ => None,
+    };
+    info!(kind, session = %id, client = %peer, route, token, why, held_back, "refused: {reason}");
 }
 
 async fn answer_handshake_error(client: &mut Stream, error: &HandshakeError) {

@@ -65,10 +65,12 @@ pub(super) enum ClassicError {
     #[error("{option}: {} is not UTF-8", path.display())]
     NotUtf8 { option: &'static str, path: PathBuf },
     #[error(
-        "unknown token plugin '{0}': there are TokenFile, ReadOnlyTokenFile, TokenFileName and UnixDomainSocketDirectory; \
-         Python classes cannot be loaded"
+        "unknown token plugin '{0}': there are TokenFile, ReadOnlyTokenFile, TokenFileName, UnixDomainSocketDirectory, \
+         BaseTokenAPI, JSONTokenApi, JWTTokenApi and TokenRedis; Python classes cannot be loaded"
     )]
     TokenPlugin(String),
+    #[error("Error parsing the source of TokenRedis: write HOST[:PORT[:DATABASE[:PASSWORD[:NAMESPACE]]]]")]
+    RedisSource,
     #[error("{}: not built yet", .0.join(", "))]
     NotBuilt(Vec<&'static str>),
     #[error(transparent)]

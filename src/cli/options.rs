@@ -133,10 +133,11 @@ pub(super) struct Options {
     /// Same as --token-plugin TokenFile --token-source FILE
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) target_config: Option<String>,
-    /// Look up the target that a token stands for: TokenFile, ReadOnlyTokenFile, TokenFileName or UnixDomainSocketDirectory
+    /// Look up where a token leads: TokenFile, ReadOnlyTokenFile, TokenFileName, UnixDomainSocketDirectory, BaseTokenAPI,
+    /// JSONTokenApi, JWTTokenApi, TokenRedis
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     pub(super) token_plugin: Option<String>,
-    /// Where the plugin looks: a file, a directory
+    /// Where the plugin looks: a file, a directory, a URL, a server
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub(super) token_source: Option<String>,
     /// The token is the host of the request

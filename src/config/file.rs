@@ -58,6 +58,10 @@ pub(crate) struct Tokens {
     pub(crate) source: Option<Spanned<String>>,
     pub(crate) from: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) timeout: Option<Spanned<String>>,
+    pub(crate) format: Option<Spanned<String>>,
+    pub(crate) ca: Option<Spanned<String>>,
+    pub(crate) password: Option<Spanned<String>>,
+    pub(crate) namespace: Option<Spanned<String>>,
 }
 
 /// `[targets]`.
@@ -161,6 +165,10 @@ impl Tokens {
             source: table.take("source", super::EXAMPLE_SOURCE),
             from: table.take("from", "from = \"query\""),
             timeout: table.take("timeout", "timeout = \"3s\""),
+            format: table.take("format", "format = \"json\""),
+            ca: table.take("ca", "ca = \"/etc/websockify/ca.pem\""),
+            password: table.take("password", "password = \"/etc/websockify/redis.password\""),
+            namespace: table.take("namespace", "namespace = \"vnc\""),
         }
     }
 }

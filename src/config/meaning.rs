@@ -229,7 +229,7 @@ impl Reader<'_> {
     }
 
     /// A credential, or a file that can be opened now; the content is the business of whoever loads it.
-    fn pem(&mut self, key: &str, written: &Spanned<String>) -> Option<tls::Pem> {
+    pub(super) fn pem(&mut self, key: &str, written: &Spanned<String>) -> Option<tls::Pem> {
         let text = written.get_ref();
         if let Some(name) = text.strip_prefix("credential:") {
             return self.credential(key, name, written);

@@ -131,6 +131,14 @@ pub enum Mistake {
     /// No token could be found.
     #[error("'tokens.from' is empty, so no token could be found: write one place at least, such as from = \"query\"")]
     TokenPlacesEmpty,
+    /// A key that says nothing about the source.
+    #[error("'tokens.{key}' is for a source that begins with {sources}: remove it")]
+    TokenKeyUnused {
+        /// The key.
+        key: &'static str,
+        /// What it is for.
+        sources: &'static str,
+    },
     /// A source of tokens that is none.
     #[error(transparent)]
     TokenSource(SourceTextError),

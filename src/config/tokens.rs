@@ -13,6 +13,9 @@ use super::meaning::Reader;
 use super::problem::Mistake;
 use super::surroundings::Surroundings;
 use crate::target::allow::AllowedTargets;
+use crate::target::source::http::{self, Format};
+use crate::target::source::redis::{self, RedisUrl};
+use crate::target::source::service::{Address, Authorities};
 use crate::target::source::{self, SourceText};
 use crate::target::targets::Tokens;
 use crate::target::token::Place;
@@ -56,14 +59,14 @@ impl Reader<'_> {
         }
     }
 
-    fn tokens(&mut self, written: file::Tokens) -> Option<Tokens> {
-        let from = self.places(written.from);
-        let timeout = self.duration("tokens.timeout", written.timeout, "\"3s\"", "it is 3s").unwrap_or(TIMEOUT);
-        let Some(source) = written.source else {
+    fn tokens(&mut self, mut written: file::Tokens) -> Option<Tokens> {
+        let from = self.places(written.from.take());
+        let timeout = self.duration("tokens.timeout", written.timeout.take(), "\"3s\"", "it is 3s").unwrap_or(TIMEOUT);
+        let Some(source) = &written.source else {
             self.miss(written.place, "tokens.source", super::EXAMPLE_SOURCE);
             return None;
         };
-        Some(Tokens { source: self.source(&source)?, from, timeout })
+        Some(Tokens { source: self.source(source, &written)?, from, timeout })
     }
 
     fn places(&mut self, written: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<Place> {
@@ -81,7 +84,7 @@ impl Reader<'_> {
         places
     }
 
-    fn source(&mut self, written: &Spanned<String>) -> Option<source::Settings> {
+    fn source(&mut self, written: &Spanned<String>, table: &file::Tokens) -> Option<source::Settings> {
         let text = match SourceText::parse(written.get_ref()) {
             Ok(text) => text,
             Err(error) => {
@@ -89,10 +92,69 @@ impl Reader<'_> {
                 return None;
             }
         };
+        let is_http = matches!(text, SourceText::Http(_));
+        let is_redis = matches!(text, SourceText::Redis(_));
+        let is_tls = match &text {
+            SourceText::Http(url) => url.is_https,
+            SourceText::Redis(url) => url.is_tls,
+            _ => false,
+        };
+        let keys = [
+            ("format", &table.format, is_http, "http:// or https://"),
+            ("ca", &table.ca, is_tls, "https:// or rediss://"),
+            ("password", &table.password, is_redis, "redis:// or rediss://"),
+            ("namespace", &table.namespace, is_redis, "redis:// or rediss://"),
+        ];
+        for (key, value, is_used, sources) in keys {
+            if let Some(value) = value.as_ref().filter(|_| !is_used) {
+                self.complain(value.span(), Mistake::TokenKeyUnused { key, sources });
+            }
+        }
         match text {
+            SourceText::Http(url) => {
+                let address = Address { host: url.host.clone(), port: url.port, tls: self.authorities(is_tls, table)? };
+                let format = self.format(table.format.as_ref());
+                Some(source::Settings::Http(http::Settings { address, url, format }))
+            }
+            SourceText::Jwt(key) => {
+                let key = Spanned::new(written.span(), key);
+                self.pem("tokens.source", &key).map(source::Settings::Jwt)
+            }
+            SourceText::Redis(url) => {
+                let RedisUrl { host, port, login, .. } = url;
+                let address = Address { host, port, tls: self.authorities(is_tls, table)? };
+                let password_file = match &table.password {
+                    Some(password) => Some(self.pem("tokens.password", password)?),
+                    None => None,
+                };
+                let namespace = table.namespace.as_ref().map(|namespace| namespace.get_ref().clone());
+                let namespace = namespace.filter(|namespace| !namespace.is_empty());
+                Some(source::Settings::Redis(redis::Settings { address, login, password_file, namespace }))
+            }
             SourceText::File(path) => self.readable(path, false, written).map(source::Settings::File),
             SourceText::Names(path) => self.readable(path, true, written).map(source::Settings::Names),
             SourceText::Sockets(path) => self.readable(path, true, written).map(source::Settings::Sockets),
+        }
+    }
+
+    fn format(&mut self, written: Option<&Spanned<String>>) -> Format {
+        match written.map(|format| (format, format.get_ref().as_str())) {
+            None | Some((_, "text")) => Format::Text,
+            Some((_, "json")) => Format::Json,
+            Some((written, text)) => {
+                let choices = &["text", "json"];
+                let mistake = Mistake::Choice { key: "tokens.format".to_owned(), text: text.to_owned(), choices };
+                self.complain(written.span(), mistake);
+                Format::Text
+            }
+        }
+    }
+
+    /// None: what was written is of no use.
+    fn authorities(&mut self, is_tls: bool, table: &file::Tokens) -> Option<Option<Authorities>> {
+        match &table.ca {
+            Some(ca) => self.pem("tokens.ca", ca).map(|pem| is_tls.then_some(Authorities::File(pem))),
+            None => Some(is_tls.then_some(Authorities::System)),
         }
     }
 

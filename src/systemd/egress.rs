@@ -57,9 +57,7 @@ impl Egress {
 
     /// What the source itself must be able to reach.
     fn of_source(source: &source::Settings) -> Self {
-        match source {
-            source::Settings::File(_) | source::Settings::Names(_) | source::Settings::Sockets(_) => Self::None,
-        }
+        source.address().map_or(Self::None, |address| Self::of_host(&address.host))
     }
 
     fn and(self, other: Self) -> Self {

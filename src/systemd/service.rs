@@ -1,7 +1,7 @@
 //! The drop-in of a route's service unit: what the sandbox of the template must let through for this route, and what it need
 //! not even let through for it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::egress::Egress;
 use super::generator::{Heading, Scope};
@@ -63,12 +63,18 @@ fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     }
 }
 
-/// The files of certificate and key, by their keys in the route's file.
+/// The files of certificates, keys and passwords, by their keys in the route's file.
 fn pems(route: &Route) -> Vec<(&'static str, &Path)> {
-    let Some(tls::Settings { certificate, key, .. }) = &route.tls else { return Vec::new() };
-    let pems = [("tls.certificate", Some(certificate)), ("tls.key", key.as_ref())];
+    let mut pems = Vec::new();
+    if let Some(tls::Settings { certificate, key, .. }) = &route.tls {
+        pems.push(("tls.certificate", certificate));
+        pems.extend(key.as_ref().map(|key| ("tls.key", key)));
+    }
+    if let target::Settings::ByToken(tokens) = &route.target {
+        pems.extend(tokens.source.pems());
+    }
     let files = pems.into_iter().filter_map(|(key, pem)| match pem {
-        Some(Pem::File(path)) => Some((key, path.as_path())),
+        Pem::File(path) => Some((key, path.as_path())),
         _ => None, // a credential is the business of whoever named it
     });
     files.collect()
@@ -77,7 +83,7 @@ fn pems(route: &Route) -> Vec<(&'static str, &Path)> {
 /// The file or directory in which tokens are looked up.
 fn token_files(route: &Route) -> Option<&Path> {
     match &route.target {
-        target::Settings::ByToken(tokens) => tokens.source.path().map(PathBuf::as_path),
+        target::Settings::ByToken(tokens) => tokens.source.path(),
         target::Settings::Fixed(_) => None,
     }
 }

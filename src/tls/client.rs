@@ -10,8 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::TlsError;
-use super::pair::provider;
+use super::{TlsError, provider};
 
 /// The rules for connections to services whose certificates are below those of `ca`, or below the system's.
 pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {

@@ -10,8 +10,8 @@
 
 mod accept;
 mod certificates;
-pub mod client;
 mod ciphertext;
+pub mod client;
 mod pair;
 mod stream;
 #[cfg(test)]
@@ -24,6 +24,7 @@ pub use accept::AcceptError;
 pub use certificates::Certificates;
 pub use ciphertext::Ciphertext;
 pub use pair::TlsError;
+pub(crate) use pair::provider;
 pub use stream::Stream;
 
 /// What a route wants of TLS. Absent: plain connections only.

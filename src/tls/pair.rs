@@ -64,7 +64,7 @@ impl Pair {
 }
 
 /// The one place that names the provider.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

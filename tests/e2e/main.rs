@@ -44,6 +44,7 @@ mod sources;
 mod syslog;
 mod targets;
 mod tls;
+mod token_services;
 mod tokens;
 mod unreachable;
 mod web;

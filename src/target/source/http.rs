@@ -190,7 +190,7 @@ impl Http {
             | StatusCode::NOT_FOUND
             | StatusCode::GONE
             | StatusCode::UNPROCESSABLE_ENTITY => Err(LookupError::Unknown),
-            _ => Err(SourceError::Status(status).into()),
+            _ => Err(SourceError::Status { status }.into()),
         }
     }
 
@@ -291,7 +291,10 @@ mod tests {
         assert_eq!(asked(path, "a/../../admin?x=#").as_deref(), Some("/token/a%2F..%2F..%2Fadmin%3Fx%3D%23/target"));
         assert_eq!(asked(path, ".."), None);
         assert_eq!(asked(path, "."), None);
-        assert_eq!(asked("http://p/?t=%s&role=user", "x&role=admin").as_deref(), Some("/?t=x%26role%3Dadmin&role=user"));
+        assert_eq!(
+            asked("http://p/?t=%s&role=user", "x&role=admin").as_deref(),
+            Some("/?t=x%26role%3Dadmin&role=user")
+        );
         assert_eq!(asked("http://p/?t=%s", "%2e\u{e9} +").as_deref(), Some("/?t=%252e%C3%A9%20%2B"));
     }
 

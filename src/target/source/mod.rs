@@ -6,21 +6,34 @@
 pub mod answer;
 pub mod directory;
 pub mod followed;
+pub mod http;
+pub mod jwt;
+pub mod redis;
+pub mod resp;
+pub mod service;
 pub mod table;
 pub mod table_files;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ::http::StatusCode;
 use tokio::time::timeout;
 
 use super::Target;
 use super::allow::Reach;
+use super::dial::DialError;
 use super::token::Token;
+use crate::tls::{Pem, TlsError};
 use answer::AnswerError;
 use directory::{Names, Sockets};
+use http::{Http, Url, UrlError};
+use jwt::{Jwt, JwtKeyError};
+use redis::{Redis, RedisUrl, RedisUrlError};
+use resp::RespError;
+use service::Authorities;
 use table_files::TableFiles;
 
 /// Which source a route has.
@@ -32,6 +45,12 @@ pub enum Settings {
     Names(PathBuf),
     /// A directory of sockets, by their names.
     Sockets(PathBuf),
+    /// A service that is asked by HTTP.
+    Http(http::Settings),
+    /// The token itself, by this key.
+    Jwt(Pem),
+    /// A Redis server.
+    Redis(redis::Settings),
 }
 
 /// A source as it is written in a route's file, with nothing looked up yet.
@@ -43,6 +62,12 @@ pub enum SourceText {
     Names(PathBuf),
     /// `sockets:DIRECTORY`.
     Sockets(PathBuf),
+    /// `http://...%s` or `https://...%s`.
+    Http(Url),
+    /// `jwt:FILE` or `jwt:credential:NAME`.
+    Jwt(String),
+    /// `redis://HOST` or `rediss://HOST`.
+    Redis(RedisUrl),
 }
 
 /// A source was written in a way that none is.
@@ -54,9 +79,16 @@ pub enum SourceTextError {
     /// Nothing behind the kind.
     #[error("'{0}:' does not say which: write {KINDS}")]
     Empty(String),
+    /// A URL that no service can be asked by.
+    #[error("the source cannot be asked")]
+    Url(#[from] UrlError),
+    /// A URL that no Redis server is found by.
+    #[error("the source cannot be asked")]
+    Redis(#[from] RedisUrlError),
 }
 
-const KINDS: &str = "file:PATH, names:DIRECTORY or sockets:DIRECTORY";
+const KINDS: &str =
+    "file:PATH, names:DIRECTORY, sockets:DIRECTORY, http(s)://HOST/PATH?token=%s, jwt:KEYFILE or redis(s)://HOST";
 
 /// A source in service.
 #[derive(Debug)]
@@ -67,6 +99,12 @@ pub enum Source {
     Names(Names),
     /// See [`Settings::Sockets`].
     Sockets(Sockets),
+    /// See [`Settings::Http`].
+    Http(Box<Http>),
+    /// See [`Settings::Jwt`].
+    Jwt(Box<Jwt>),
+    /// See [`Settings::Redis`].
+    Redis(Box<Redis>),
 }
 
 /// Why a token stands for nothing.
@@ -75,6 +113,15 @@ pub enum LookupError {
     /// The source does not know it.
     #[error("the token is unknown")]
     Unknown,
+    /// It was good, and is no more.
+    #[error("the token has expired")]
+    Expired,
+    /// It will be good, and is not yet.
+    #[error("the token is not valid yet")]
+    TooEarly,
+    /// It says of itself what is not so.
+    #[error("the token is not valid: {0}")]
+    Invalid(&'static str),
     /// The source could not say.
     #[error("the token source cannot say")]
     Source(#[from] SourceError),
@@ -86,6 +133,45 @@ pub enum SourceError {
     /// It was asked, and said what is no target.
     #[error("what it says is no target")]
     Answer(#[from] AnswerError),
+    /// An answer far longer than a target.
+    #[error("the answer is longer than {0} bytes")]
+    AnswerTooLarge(usize),
+    /// There is nothing to judge its certificate by.
+    #[error("its certificate cannot be judged")]
+    Authorities(#[source] TlsError),
+    /// It cannot be reached.
+    #[error("it cannot be reached")]
+    Connect(#[source] DialError),
+    /// It does not speak HTTP, or broke off.
+    #[error("no HTTP answer")]
+    Http(#[source] hyper::Error),
+    /// The key's file holds none.
+    #[error("the key of its tokens cannot be used")]
+    Key(#[source] JwtKeyError),
+    /// A connection broke.
+    #[error("the connection to it broke")]
+    Lost(#[source] io::Error),
+    /// It answered with an error.
+    #[error("it answers: {0}")]
+    Redis(String),
+    /// No request can be made of the URL.
+    #[error("no request can be made of its URL")]
+    Request,
+    /// It does not speak the protocol of Redis.
+    #[error("it is no Redis server, or a broken one")]
+    Resp(#[from] RespError),
+    /// Its name cannot stand in a certificate.
+    #[error("'{0}' is no name that a certificate could have")]
+    ServerName(String),
+    /// It answered with a status that says nothing of the token.
+    #[error("it answers with the HTTP status {status}{}", redirect(*status))]
+    Status {
+        /// The status.
+        status: StatusCode,
+    },
+    /// No TLS came about: most often, its certificate is not what it should be.
+    #[error("no TLS with it")]
+    Tls(#[source] io::Error),
     /// A file or directory cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -118,6 +204,9 @@ impl SourceText {
             "file" => some(what).map(Self::File),
             "names" => some(what).map(Self::Names),
             "sockets" => some(what).map(Self::Sockets),
+            "http" | "https" => Ok(Self::Http(Url::parse(text)?)),
+            "jwt" => some(what).map(|_| Self::Jwt(what.to_owned())),
+            "redis" | "rediss" => Ok(Self::Redis(RedisUrl::parse(text)?)),
             _ => Err(SourceTextError::Kind(kind.to_owned())),
         }
     }
@@ -129,13 +218,41 @@ impl Settings {
     pub fn reach(&self) -> Reach {
         match self {
             Self::File(_) | Self::Names(_) | Self::Sockets(_) => Reach::Everything,
+            Self::Http(_) | Self::Jwt(_) | Self::Redis(_) => Reach::OtherMachines,
         }
     }
 
-    /// What it reads of this machine's files, and from which key of the route's file it is known.
-    pub fn path(&self) -> Option<&PathBuf> {
+    /// What of this machine's files is looked into for each token.
+    pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) | Self::Names(path) | Self::Sockets(path) => Some(path),
+            Self::Http(_) | Self::Jwt(_) | Self::Redis(_) => None,
+        }
+    }
+
+    /// The files that hold what is needed to ask or to believe it, each under its key in the table `[tokens]`.
+    pub fn pems(&self) -> Vec<(&'static str, &Pem)> {
+        let ca = self.address().and_then(|address| match &address.tls {
+            Some(Authorities::File(pem)) => Some(("tokens.ca", pem)),
+            _ => None,
+        });
+        match self {
+            Self::Http(_) => ca.into_iter().collect(),
+            Self::Jwt(key) => vec![("tokens.source", key)],
+            Self::Redis(settings) => {
+                let password = settings.password_file.as_ref().map(|pem| ("tokens.password", pem));
+                ca.into_iter().chain(password).collect()
+            }
+            Self::File(_) | Self::Names(_) | Self::Sockets(_) => Vec::new(),
+        }
+    }
+
+    /// The service that is asked; None: none is.
+    pub fn address(&self) -> Option<&service::Address> {
+        match self {
+            Self::Http(settings) => Some(&settings.address),
+            Self::Redis(settings) => Some(&settings.address),
+            Self::File(_) | Self::Names(_) | Self::Sockets(_) | Self::Jwt(_) => None,
         }
     }
 }
@@ -147,6 +264,10 @@ impl fmt::Display for Settings {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Names(path) => write!(f, "names:{}", path.display()),
             Self::Sockets(path) => write!(f, "sockets:{}", path.display()),
+            Self::Http(settings) => settings.url.fmt(f),
+            Self::Jwt(Pem::File(path)) => write!(f, "jwt:{}", path.display()),
+            Self::Jwt(Pem::Credential(name)) => write!(f, "jwt:credential:{name}"),
+            Self::Redis(settings) => settings.fmt(f),
         }
     }
 }
@@ -161,6 +282,9 @@ impl Source {
             }
             Settings::Names(path) => Self::Names(Names::open(path)?),
             Settings::Sockets(path) => Self::Sockets(Sockets::open(path)?),
+            Settings::Http(settings) => Self::Http(Box::new(Http::open(settings)?)),
+            Settings::Jwt(key) => Self::Jwt(Box::new(Jwt::open(&key.file()?)?)),
+            Settings::Redis(settings) => Self::Redis(Box::new(Redis::open(settings)?)),
         };
         Ok((source, Vec::new()))
     }
@@ -171,9 +295,16 @@ impl Source {
             Self::File(files) => return files.look_up(token, limit).await, // which has something better than a failure
             Self::Names(names) => timeout(limit, names.look_up(token)).await,
             Self::Sockets(sockets) => timeout(limit, sockets.look_up(token)).await,
+            Self::Http(http) => timeout(limit, http.look_up(token, limit)).await,
+            Self::Jwt(jwt) => return jwt.look_up(token, limit).await,
+            Self::Redis(redis) => timeout(limit, redis.look_up(token, limit)).await,
         };
         found.unwrap_or_else(|_| Err(SourceError::TimedOut(limit).into()))
     }
+}
+
+fn redirect(status: StatusCode) -> &'static str {
+    if status.is_redirection() { ", which is not followed: name the place that it leads to" } else { "" }
 }
 
 /// What is wrong, on one line: a file in which everything is does not fill the log.

@@ -163,7 +163,7 @@ mod tests {
                 (4, Wrong::NoTarget),
                 (5, Wrong::NoTarget),
                 (6, Wrong::TooMany),
-                (7, Wrong::NoSeparator), // it begins with the colon, and the blank is gone
+                (7, Wrong::NoToken),
                 (8, Wrong::NoTarget),
                 (9, Wrong::NoTarget),
             ]

@@ -5,6 +5,7 @@ pub mod command;
 pub mod manager;
 pub mod proxy;
 pub mod route;
+pub mod service;
 pub mod target;
 pub mod tls;
 pub mod web;
