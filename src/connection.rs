@@ -292,13 +292,28 @@ impl Refusal {
 fn log_dial_error(id: SessionId, peer: Peer, site: &Site, to: (&Target, Option<TokenName>), error: &DialError) {
     let (target, token) = (to.0, to.1.map(tracing::field::display));
     let route = &site.name;
-    let cause = std::error::Error::source(error).map(tracing::field::display);
     if let DialError::NotAllowed(_) = error {
-        let kind = Kind::TargetNotAllowed.id();
-        return warn!(kind, session = %id, client = %peer, %target, route, token, "refused: {error}");
+        return warn!(
+            kind = Kind::TargetNotAllowed.id(),
+            session = %id,
+            client = %peer,
+            %target,
+            route,
+            token,
+            "refused: {error}"
+        );
     }
-    let kind = Kind::TargetUnreachable.id();
-    warn!(kind, session = %id, client = %peer, %target, route, token, cause, "refused: {error}");
+    let cause = std::error::Error::source(error).map(tracing::field::display);
+    warn!(
+        kind = Kind::TargetUnreachable.id(),
+        session = %id,
+        client = %peer,
+        %target,
+        route,
+        token,
+        cause,
+        "refused: {error}"
+    );
 }
 
 /// Guesses are told at a bounded pace: anybody can make them, as fast as they like.
@@ -309,19 +324,23 @@ fn log_resolve_error(id: SessionId, peer: Peer, site: &Site, error: &ResolveErro
     let held_back = (held_back > 0).then_some(held_back);
     let (token, route) = (error.token().map(tracing::field::display), &site.name);
     if let ResolveError::Token { source: LookupError::Source(source), .. } = error {
-        let kind = Kind::TokenSourceFailed.id();
-        let error = source as &dyn std::error::Error;
-        let source = &site.service;
         return warn!(
-            kind, session = %id, client = %peer, route, token, %source, error, held_back,
+            kind = Kind::TokenSourceFailed.id(),
+            session = %id,
+            client = %peer,
+            route,
+            token,
+            source = %site.service,
+            error = source as &dyn std::error::Error,
+            held_back,
             "refused: the token source cannot say what the token stands for"
         );
     }
-    let kind = Kind::TokenRefused.id();
     let why = match error {
         ResolveError::Token { source: LookupError::Invalid(why), .. } => Some(why),
         _ => None,
     };
+    let kind = Kind::TokenRefused.id();
     info!(kind, session = %id, client = %peer, route, token, why, held_back, "refused: {reason}");
 }
 

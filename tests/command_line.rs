@@ -251,7 +251,10 @@ fn unix_sockets() {
     );
     // Without a Unix socket to listen on, not even a bad mode counts.
     assert_eq!(listens("--unix-listen-mode rw 6080 h:1"), [tcp(None, 6080)]);
-    assert_eq!(classic_in("--unix-target t.sock 6080", start.path()).route.target, Target::Unix(path("t.sock")));
+    assert_eq!(
+        classic_in("--unix-target t.sock 6080", start.path()).route.target,
+        Settings::Fixed(Target::Unix(path("t.sock")))
+    );
 }
 
 #[test]

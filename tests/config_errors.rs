@@ -49,8 +49,8 @@ fn unknown_keys() {
     expect_in_route(
         "  program = {}",
         &[
-            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, web, tls, access, websocket, \
-           limits",
+            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, tokens, targets, web, tls, \
+             access, websocket, limits",
         ],
     );
     expect_in_route(

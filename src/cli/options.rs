@@ -29,6 +29,11 @@ Verbs, each with --help:
   demo [[ADDRESS:]PORT]        Serve a built-in page that talks to a built-in target
   help [VERB]                  Print this, or the help of a verb
 
+Token plugins:
+  TokenFile, ReadOnlyTokenFile (a file or a directory), TokenFileName, UnixDomainSocketDirectory,
+  BaseTokenAPI, JSONTokenApi (a URL with %s), JWTTokenApi (a file with a key),
+  TokenRedis (HOST:PORT:DATABASE:PASSWORD:NAMESPACE)
+
 A source port alone listens on all addresses of the machine, IPv6 and IPv4.
 0 SECONDS switch an option off.
 Options marked (*) are not built yet: they are refused with exit status 69.";
@@ -133,8 +138,7 @@ pub(super) struct Options {
     /// Same as --token-plugin TokenFile --token-source FILE
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) target_config: Option<String>,
-    /// Look up where a token leads: TokenFile, ReadOnlyTokenFile, TokenFileName, UnixDomainSocketDirectory, BaseTokenAPI,
-    /// JSONTokenApi, JWTTokenApi, TokenRedis
+    /// Look up where a token leads, by a plugin named below
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     pub(super) token_plugin: Option<String>,
     /// Where the plugin looks: a file, a directory, a URL, a server
@@ -143,7 +147,7 @@ pub(super) struct Options {
     /// The token is the host of the request
     #[arg(long)]
     pub(super) host_token: bool,
-    /// Targets may be in NETWORK[:PORTS] or unix:PATH only; may be given several times
+    /// Sessions may go to NETWORK[:PORTS] or unix:PATH only; repeatable
     #[arg(long, value_name = "NETWORK", allow_hyphen_values = true, action = clap::ArgAction::Append)]
     pub(super) allow_target: Vec<String>,
     /// (*) Ask a plugin who may connect

@@ -39,7 +39,7 @@ impl Reader<'_> {
             (Some(target), None) => (self.target(&target).map(Settings::Fixed), target.span()),
             (None, Some(tokens)) => {
                 let place = tokens.source.as_ref().map_or(tokens.place.clone(), Spanned::span);
-                (self.tokens(tokens).map(Settings::ByToken), place)
+                (self.tokens(tokens).map(|tokens| Settings::ByToken(Box::new(tokens))), place)
             }
             (Some(target), Some(_)) => {
                 self.complain(target.span(), Mistake::TargetAndTokens);
@@ -112,7 +112,7 @@ impl Reader<'_> {
         }
         match text {
             SourceText::Http(url) => {
-                let address = Address { host: url.host.clone(), port: url.port, tls: self.authorities(is_tls, table)? };
+                let address = self.address(url.host.clone(), url.port, is_tls, table.ca.as_ref())?;
                 let format = self.format(table.format.as_ref());
                 Some(source::Settings::Http(http::Settings { address, url, format }))
             }
@@ -122,7 +122,7 @@ impl Reader<'_> {
             }
             SourceText::Redis(url) => {
                 let RedisUrl { host, port, login, .. } = url;
-                let address = Address { host, port, tls: self.authorities(is_tls, table)? };
+                let address = self.address(host, port, is_tls, table.ca.as_ref())?;
                 let password_file = match &table.password {
                     Some(password) => Some(self.pem("tokens.password", password)?),
                     None => None,
@@ -150,12 +150,14 @@ impl Reader<'_> {
         }
     }
 
-    /// None: what was written is of no use.
-    fn authorities(&mut self, is_tls: bool, table: &file::Tokens) -> Option<Option<Authorities>> {
-        match &table.ca {
-            Some(ca) => self.pem("tokens.ca", ca).map(|pem| is_tls.then_some(Authorities::File(pem))),
-            None => Some(is_tls.then_some(Authorities::System)),
-        }
+    /// Where a service is, and by whose word.
+    fn address(&mut self, host: String, port: u16, is_tls: bool, ca: Option<&Spanned<String>>) -> Option<Address> {
+        let tls = match ca {
+            _ if !is_tls => None, // a CA beside it is a complaint already
+            None => Some(Authorities::System),
+            Some(ca) => Some(Authorities::File(self.pem("tokens.ca", ca)?)),
+        };
+        Some(Address { host, port, tls })
     }
 
     /// A file or directory that is there now; its content is the business of whoever looks tokens up in it.

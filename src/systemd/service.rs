@@ -48,7 +48,8 @@ fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     let fits: Vec<Fit> =
         paths.into_iter().filter_map(|path| Fit::path(path).map_err(|error| unfit.push(error)).ok()).collect();
     if !fits.is_empty() {
-        unit.because("web, tls: what holds them is to be mounted first");
+        let tokens = if names_secrets_of_tokens(route) { ", tokens" } else { "" };
+        unit.because(&format!("web, tls{tokens}: what holds them is to be mounted first"));
     }
     for path in fits {
         unit.set_word("RequiresMountsFor", "", &path);
@@ -75,9 +76,14 @@ fn pems(route: &Route) -> Vec<(&'static str, &Path)> {
     }
     let files = pems.into_iter().filter_map(|(key, pem)| match pem {
         Pem::File(path) => Some((key, path.as_path())),
-        _ => None, // a credential is the business of whoever named it
+        Pem::Credential(_) => None, // the business of whoever named it
     });
     files.collect()
+}
+
+/// Whether the tokens' source has a key, a password or a CA in a file.
+fn names_secrets_of_tokens(route: &Route) -> bool {
+    matches!(&route.target, target::Settings::ByToken(tokens) if !tokens.source.pems().is_empty())
 }
 
 /// The file or directory in which tokens are looked up.
@@ -93,9 +99,14 @@ fn credentials(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     if pems.is_empty() {
         return;
     }
-    unit.because(
-        "tls: systemd reads them as root, so that the service's user need not be able to; without a default, a missing",
-    );
+    let tables = match (&route.tls, names_secrets_of_tokens(route)) {
+        (Some(_), true) => "tls, tokens",
+        (None, true) => "tokens",
+        _ => "tls",
+    };
+    unit.because(&format!(
+        "{tables}: systemd reads them as root, so that the service's user need not be able to; without a default, a missing"
+    ));
     unit.because("file would keep the service from starting, and nobody would say what is wrong");
     for (key, path) in pems {
         let name = credential_name(&route.name, key);

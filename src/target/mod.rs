@@ -31,7 +31,7 @@ pub enum Settings {
     /// All to the same.
     Fixed(Target),
     /// Where the client's token says.
-    ByToken(targets::Tokens),
+    ByToken(Box<targets::Tokens>),
 }
 
 /// As a log names it: no target's address is a secret, and of a source only its kind and place are shown.

@@ -83,7 +83,8 @@ impl Targets {
         let mut problems = Vec::new();
         let (way, reach) = match settings {
             Settings::Fixed(target) => (Way::Fixed(target.clone()), Reach::Everything),
-            Settings::ByToken(Tokens { source, from, timeout }) => {
+            Settings::ByToken(tokens) => {
+                let Tokens { source, from, timeout } = tokens.as_ref();
                 let (opened, found) = Source::open(source)?;
                 problems = found;
                 (Way::ByToken { source: opened, from: from.clone(), timeout: *timeout }, source.reach())

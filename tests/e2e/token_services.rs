@@ -233,8 +233,7 @@ impl Issuer {
     }
 
     fn hs256(&self, key: &[u8], claims: &str) -> String {
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mac = format!("hexkey:{hex}");
+        let mac = key.iter().fold("hexkey:".to_owned(), |hex, byte| format!("{hex}{byte:02x}"));
         let sign = ["dgst", "-sha256", "-mac", "HMAC", "-macopt", &mac, "-binary"];
         self.token(r#"{"alg":"HS256"}"#, claims, &sign)
     }

@@ -152,8 +152,8 @@ mod tests {
     fn shown(found: Result<Target, LookupError>) -> String {
         match found {
             Ok(found) => found.to_string(),
-            Err(LookupError::Unknown) => "unknown".to_owned(),
             Err(LookupError::Source(error)) => error.to_string(),
+            Err(error) => error.to_string().replace("the token is ", ""),
         }
     }
 

@@ -18,7 +18,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::service::{Address, Secret, Service, Wire};
+use super::service::{Address, Secret, Service, Wire, port};
 use super::{LookupError, SourceError, answer};
 use crate::target::Target;
 use crate::target::token::Token;
@@ -119,7 +119,7 @@ impl Url {
         Ok(Self {
             is_https,
             host: host.trim_matches(['[', ']']).to_owned(),
-            port: sample.port_u16().unwrap_or(default_port),
+            port: port(authority, default_port).ok_or(UrlError::Form)?,
             authority: authority.to_owned(),
             before: Secret(format!("{slash}{before}")),
             after: Secret(after),
@@ -273,6 +273,9 @@ mod tests {
             ("ftp://portal/%s", UrlError::Form),
             ("http:///%s", UrlError::Form),
             ("http://portal/a b?%s", UrlError::Form),
+            ("http://portal:x/%s", UrlError::Form),
+            ("http://portal:0/%s", UrlError::Form),
+            ("http://[::1]x/%s", UrlError::Form),
             ("http://portal/", UrlError::Placeholder),
             ("http://portal/%%s", UrlError::Placeholder),
             ("http://portal/%s/%s", UrlError::Placeholder),

@@ -181,7 +181,7 @@ fn public_key(content: &[u8]) -> Option<Result<SubjectPublicKeyInfoDer<'static>,
     None
 }
 
-/// What the first of the two parts of a SubjectPublicKeyInfo (RFC 5280, 4.1) holds: which kind of key it is.
+/// What the first of the two parts of a `SubjectPublicKeyInfo` (RFC 5280, 4.1) holds: which kind of key it is.
 fn algorithm_of(public_key: &[u8]) -> Option<&[u8]> {
     let content = |der: &[u8]| match der {
         [0x30, length, ..] if *length < 0x80 => Some(2),
@@ -214,7 +214,9 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
     use proptest::prelude::*;
-    use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+    use rcgen::{
+        CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData as _,
+    };
     use serde_json::json;
 
     use super::*;

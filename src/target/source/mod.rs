@@ -138,10 +138,10 @@ pub enum SourceError {
     AnswerTooLarge(usize),
     /// There is nothing to judge its certificate by.
     #[error("its certificate cannot be judged")]
-    Authorities(#[source] TlsError),
+    Authorities(#[source] Box<TlsError>),
     /// It cannot be reached.
     #[error("it cannot be reached")]
-    Connect(#[source] DialError),
+    Connect(#[source] Box<DialError>),
     /// It does not speak HTTP, or broke off.
     #[error("no HTTP answer")]
     Http(#[source] hyper::Error),
@@ -315,4 +315,15 @@ pub fn summary(problems: &[String]) -> String {
         None | Some(0) => text,
         Some(more) => format!("{text}; and {more} more"),
     }
+}
+
+/// An error and its reasons, for a problem that is one of several.
+fn with_reasons(error: &SourceError) -> String {
+    let mut line = error.to_string();
+    let mut reason = std::error::Error::source(error);
+    while let Some(error) = reason {
+        line = format!("{line}: {error}");
+        reason = error.source();
+    }
+    line
 }

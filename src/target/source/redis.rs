@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
 use super::resp::{Reply, command};
-use super::service::{Address, Secret, Service, Wire};
+use super::service::{Address, Secret, Service, Wire, port};
 use super::{LookupError, SourceError, answer};
 use crate::target::Target;
 use crate::target::token::Token;
@@ -87,9 +87,13 @@ impl RedisUrl {
         let decoded = |text: &str| {
             percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| RedisUrlError)
         };
-        let (user, password) = match authority.as_str().rsplit_once('@') {
+        let (userinfo, place) = match authority.as_str().rsplit_once('@') {
+            Some((userinfo, place)) => (Some(userinfo), place),
+            None => (None, authority.as_str()),
+        };
+        let (user, password) = match userinfo {
             None => (None, None),
-            Some((userinfo, _)) => match userinfo.split_once(':') {
+            Some(userinfo) => match userinfo.split_once(':') {
                 None => (Some(decoded(userinfo)?), None),
                 Some((user, password)) => (Some(decoded(user)?), Some(Secret(decoded(password)?))),
             },
@@ -102,10 +106,7 @@ impl RedisUrl {
             }
             _ => return Err(RedisUrlError),
         };
-        let port = match authority.port() {
-            Some(_) => authority.port_u16().ok_or(RedisUrlError)?,
-            None => 6379,
-        };
+        let port = port(place, 6379).ok_or(RedisUrlError)?;
         if host.is_empty() || uri.query().is_some() {
             return Err(RedisUrlError);
         }

@@ -128,7 +128,7 @@ mod tests {
         ] {
             assert_eq!(Reply::parse(bytes), Err(RespError::Form), "{bytes:?}");
         }
-        let endless = [b"+", [b'x'; REPLY_BYTES_MAX].as_slice()].concat();
+        let endless = [b"+", vec![b'x'; REPLY_BYTES_MAX].as_slice()].concat();
         assert_eq!(Reply::parse(&endless), Err(RespError::TooLong));
         assert_eq!(Reply::parse(b"$99999999999\r\n"), Err(RespError::TooLong));
     }

@@ -68,9 +68,9 @@ impl Service {
         let ca: Option<PathBuf> = match tls {
             None => return Ok(Self { host: host.clone(), port: *port, tls: None }),
             Some(Authorities::System) => None,
-            Some(Authorities::File(pem)) => Some(pem.file().map_err(SourceError::Authorities)?),
+            Some(Authorities::File(pem)) => Some(pem.file()?),
         };
-        let config: Arc<ClientConfig> = client_config(ca.as_deref()).map_err(SourceError::Authorities)?;
+        let config: Arc<ClientConfig> = client_config(ca.as_deref())?;
         let name = ServerName::try_from(host.clone()).map_err(|_| SourceError::ServerName(host.clone()))?;
         Ok(Self { host: host.clone(), port: *port, tls: Some((TlsConnector::from(config), name)) })
     }
@@ -79,7 +79,8 @@ impl Service {
     pub async fn connect(&self, limit: Duration) -> Result<Wire, SourceError> {
         let target = Target::Tcp { host: self.host.clone(), port: self.port };
         // The service was named by whoever wrote the route.
-        let socket = dial(&target, &Reach::Everything, limit).await.map_err(SourceError::Connect)?;
+        let socket =
+            dial(&target, &Reach::Everything, limit).await.map_err(|error| SourceError::Connect(Box::new(error)))?;
         match &self.tls {
             None => Ok(Wire::Plain(socket)),
             Some((connector, name)) => match connector.connect(name.clone(), socket).await {
@@ -88,6 +89,20 @@ impl Service {
             },
         }
     }
+}
+
+/// The port of `HOST[:PORT]`, where the host may be in brackets; or the scheme's own. None: what stands there is none.
+pub fn port(authority: &str, default: u16) -> Option<u16> {
+    let behind = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']')?.1,
+        None => authority.find(':').map_or("", |colon| &authority[colon..]),
+    };
+    if behind.is_empty() {
+        return Some(default);
+    }
+    let digits = behind.strip_prefix(':')?;
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    digits.parse().ok().filter(|port| is_number && *port > 0)
 }
 
 impl fmt::Debug for Service {
@@ -110,7 +125,7 @@ impl fmt::Debug for Secret {
 
 impl From<TlsError> for SourceError {
     fn from(error: TlsError) -> Self {
-        Self::Authorities(error)
+        Self::Authorities(Box::new(error))
     }
 }
 

@@ -180,6 +180,29 @@ mod tests {
         assert_eq!((table.len(), found.as_deref()), (1, Some("b:2")));
     }
 
+    /// How long a lookup takes must not tell how much of a guess is right: a token is as long here as one may be, so that a
+    /// comparison of texts would show.
+    #[test]
+    fn a_guess_with_the_right_beginning_takes_as_long_as_any_other() {
+        let right = "x".repeat(8000);
+        let (table, _) = Table::read(&format!("{right}: h:1\n"));
+        let (near, far) = (format!("{}y", &right[1..]), format!("y{}", &right[1..]));
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..10_000 {
+            for (guess, times) in [&near, &far].into_iter().zip(&mut times) {
+                let began = std::time::Instant::now();
+                let found = std::hint::black_box(&table).targets.get(&hash(std::hint::black_box(guess)));
+                times.push(began.elapsed());
+                assert_eq!(found, None);
+            }
+        }
+        let [near, far] = times.map(|mut times| {
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64()
+        });
+        assert!((near / far - 1.0).abs() < 0.1, "{near} s with the right beginning, {far} s without");
+    }
+
     proptest! {
         /// Any text gives a table and complaints about lines that exist; a token that is written is found.
         #[test]

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::followed::{Document, Followed, LOOK_INTERVAL, Reading};
 use super::table::Table;
-use super::{LookupError, SourceError};
+use super::{LookupError, SourceError, with_reasons};
 use crate::target::Target;
 use crate::target::token::Token;
 
@@ -66,7 +66,7 @@ fn read(documents: &[Document], previous: Option<&Tables>) -> Result<Reading<Tab
         let previous = previous.and_then(|tables| tables.0.get(path));
         let text = match content {
             Ok(content) => std::str::from_utf8(content).map_err(|_| "not UTF-8".to_owned()),
-            Err(error) => Err(crate::config::chain(error)),
+            Err(error) => Err(with_reasons(error)),
         };
         let (table, wrong) = match text {
             Ok(text) => {
