@@ -4,7 +4,7 @@
 //! that early frames cannot be forgotten. Before the 101 there is one deadline; after it there is one way to end, a value,
 //! which is logged once.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
@@ -55,6 +55,8 @@ struct Backend {
     target: Target,
     /// By which token.
     token: Option<TokenName>,
+    /// When that ends, and the session with it.
+    until: Option<SystemTime>,
 }
 
 /// Serves one connection to its end.
@@ -152,17 +154,18 @@ async fn reach(
     site: &Site,
     deadline: Instant,
 ) -> Result<Backend, Refusal> {
-    let Resolved { target, token } = targets.resolve(admitted, request, deadline).await?;
+    let Resolved { target, token, until } = targets.resolve(admitted, request, deadline).await?;
     let limit = site.limits.connect_timeout.min(deadline - Instant::now());
     match dial(&target, targets.reach(), limit).await {
-        Ok(socket) => Ok(Backend { socket, target, token }),
+        Ok(socket) => Ok(Backend { socket, target, token, until }),
         Err(error) => Err(Refusal::Dial { target, token, error }),
     }
 }
 
 /// From the 101 to the end.
 async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
-    let Session { id, client, backend: Backend { socket, target, token }, early } = session;
+    let Session { id, client, backend, early } = session;
+    let Backend { socket, target, token, until } = backend;
     let started = Instant::now();
     info!(
         kind = Kind::SessionOpened.id(),
@@ -180,7 +183,8 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
         close_timeout: site.limits.close_timeout,
     };
     let tunnel = Tunnel::new(started.into_std(), settings);
-    let End { cause, to_target, to_client } = drive(client, socket, early, tunnel, stop.draining(), site.traffic).await;
+    let End { cause, to_target, to_client } =
+        drive(client, socket, early, tunnel, end_of(stop, until), site.traffic).await;
     info!(
         kind = Kind::SessionEnded.id(),
         session = %id,
@@ -196,6 +200,16 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
         duration_usec = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         "session ended: {cause}"
     );
+}
+
+/// Resolves when the session is to end, with the code of its Close: the daemon stops, or its token ends.
+async fn end_of(stop: Stop, until: Option<SystemTime>) -> CloseCode {
+    let Some(until) = until else { return stop.draining().await };
+    let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+    tokio::select! {
+        code = stop.draining() => code,
+        () = sleep(left) => CloseCode::POLICY_VIOLATION,
+    }
 }
 
 /// Why a client with a right handshake gets no session.

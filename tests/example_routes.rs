@@ -26,14 +26,15 @@ fn load(examples: &BTreeMap<String, String>) -> Vec<Loaded> {
     let machine = tempfile::tempdir().unwrap();
     let root = machine.path().display();
     fs::create_dir(machine.path().join("novnc")).unwrap();
-    for name in ["vnc.pem", "vnc.key", "tokens", "redis.password", "ca.pem"] {
+    for name in ["vnc.pem", "vnc.key", "tokens", "redis.password", "ca.pem", "portal.pem"] {
         fs::write(machine.path().join(name), "not looked into here").unwrap();
     }
     for (name, text) in examples {
         let text = text
             .replace("\"/usr/share/novnc\"", &format!("\"{root}/novnc\""))
             .replace("\"/etc/websockify/", &format!("\"{root}/"))
-            .replace("file:/etc/websockify/", &format!("file:{root}/"));
+            .replace("file:/etc/websockify/", &format!("file:{root}/"))
+            .replace("jwt:/etc/websockify/", &format!("jwt:{root}/"));
         fs::write(machine.path().join(name), text).unwrap();
     }
     load_directory(machine.path(), &[]).unwrap_or_else(|error| panic!("{error}"))
@@ -48,7 +49,7 @@ fn activate(line: &str) -> &str {
 fn every_example_is_a_route() {
     let loaded = load(&examples());
     let route = |name: &str| &loaded.iter().find(|loaded| loaded.route.name == name).unwrap().route;
-    assert_eq!(loaded.len(), 7);
+    assert_eq!(loaded.len(), 8);
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
     assert!(matches!(&route("telnet").target, Settings::Fixed(Target::Tcp { port: 23, .. })));

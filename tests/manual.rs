@@ -234,6 +234,7 @@ fn every_example_of_the_pages_passes_check() {
             ("web", "follow-symlinks" | "listing") => "root = \"/usr/share/novnc\"\n",
             ("tls", "mode") => "certificate = \"/etc/websockify/both.pem\"\n",
             ("tokens", "from" | "timeout") => "source = \"file:/etc/websockify/tokens\"\n",
+            ("tokens", "end-sessions") => "source = \"jwt:/etc/websockify/jwt.pem\"\n",
             ("tokens", "format") => "source = \"http://localhost/?token=%s\"\n",
             ("tokens", "password" | "namespace" | "ca") => "source = \"rediss://localhost\"\n",
             ("tls", "key") => "certificate = \"/etc/websockify/vnc.pem\"\n",
@@ -265,6 +266,7 @@ fn check(routes: &[String]) {
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     fs::write(root.join("vnc.pem"), &certificate).unwrap();
     fs::write(root.join("ca.pem"), &certificate).unwrap();
+    fs::write(root.join("jwt.pem"), &certificate).unwrap();
     fs::write(root.join("vnc.key"), &key).unwrap();
     fs::write(root.join("both.pem"), certificate + &key).unwrap();
     fs::write(root.join("tokens"), "lab-1: 192.0.2.11:5901\n").unwrap();
@@ -274,7 +276,8 @@ fn check(routes: &[String]) {
         let text = text
             .replace("\"/usr/share/novnc\"", &format!("\"{}/novnc\"", root.display()))
             .replace("\"/etc/websockify/", &format!("\"{}/", root.display()))
-            .replace("file:/etc/websockify/", &format!("file:{}/", root.display()));
+            .replace("file:/etc/websockify/", &format!("file:{}/", root.display()))
+            .replace("jwt:/etc/websockify/", &format!("jwt:{}/", root.display()));
         fs::write(root.join(format!("{number}.toml")), text).unwrap();
     }
     let output = Command::new(env!("CARGO_BIN_EXE_websockify")).args(["check", "--config"]).arg(root).output().unwrap();

@@ -62,6 +62,7 @@ pub(crate) struct Tokens {
     pub(crate) ca: Option<Spanned<String>>,
     pub(crate) password: Option<Spanned<String>>,
     pub(crate) namespace: Option<Spanned<String>>,
+    pub(crate) end_sessions: Option<Spanned<bool>>,
 }
 
 /// `[targets]`.
@@ -169,6 +170,7 @@ impl Tokens {
             ca: table.take("ca", "ca = \"/etc/websockify/ca.pem\""),
             password: table.take("password", "password = \"/etc/websockify/redis.password\""),
             namespace: table.take("namespace", "namespace = \"vnc\""),
+            end_sessions: table.take("end-sessions", "end-sessions = true"),
         }
     }
 }

@@ -66,7 +66,8 @@ impl Reader<'_> {
             self.miss(written.place, "tokens.source", super::EXAMPLE_SOURCE);
             return None;
         };
-        Some(Tokens { source: self.source(source, &written)?, from, timeout })
+        let end_sessions = written.end_sessions.as_ref().is_some_and(|end| *end.get_ref());
+        Some(Tokens { source: self.source(source, &written)?, from, timeout, end_sessions })
     }
 
     fn places(&mut self, written: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<Place> {
@@ -105,6 +106,9 @@ impl Reader<'_> {
             ("password", &table.password, is_redis, "redis:// or rediss://"),
             ("namespace", &table.namespace, is_redis, "redis:// or rediss://"),
         ];
+        if let Some(end) = table.end_sessions.as_ref().filter(|_| !matches!(text, SourceText::Jwt(_))) {
+            self.complain(end.span(), Mistake::TokenKeyUnused { key: "end-sessions", sources: "jwt:" });
+        }
         for (key, value, is_used, sources) in keys {
             if let Some(value) = value.as_ref().filter(|_| !is_used) {
                 self.complain(value.span(), Mistake::TokenKeyUnused { key, sources });

@@ -111,7 +111,14 @@ mod tests {
 
     #[test]
     fn tokens_need_what_their_list_allows() {
-        let from = |source| Settings::ByToken(Box::new(Tokens { source, from: Vec::new(), timeout: Duration::ZERO }));
+        let from = |source| {
+            Settings::ByToken(Box::new(Tokens {
+                source,
+                from: Vec::new(),
+                timeout: Duration::ZERO,
+                end_sessions: false,
+            }))
+        };
         let file = from(source::Settings::File("/etc/websockify/tokens".into()));
         let sockets = from(source::Settings::Sockets("/run/vm".into()));
         let cases = [

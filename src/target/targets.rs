@@ -4,13 +4,13 @@
 //! to only within the route's [`Reach`], which [`dial`](super::dial::dial()) asks about the very address that it connects to.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::Request;
 use tokio::time::Instant;
 
 use super::allow::{AllowedTargets, Reach};
-use super::source::{self, LookupError, Source, SourceError};
+use super::source::{self, Found, LookupError, Source, SourceError};
 use super::token::{NoToken, Place, Token, TokenName};
 use super::{Settings, Target};
 use crate::access::Admitted;
@@ -24,6 +24,8 @@ pub struct Tokens {
     pub from: Vec<Place>,
     /// How long a lookup may take.
     pub timeout: Duration,
+    /// Whether a session ends when its token does.
+    pub end_sessions: bool,
 }
 
 /// The targets of a route in service.
@@ -38,7 +40,7 @@ pub struct Targets {
 #[derive(Debug)]
 enum Way {
     Fixed(Target),
-    ByToken { source: Source, from: Vec<Place>, timeout: Duration },
+    ByToken { source: Source, from: Vec<Place>, timeout: Duration, end_sessions: bool },
 }
 
 /// Where one session goes.
@@ -48,6 +50,8 @@ pub struct Resolved {
     pub target: Target,
     /// By which token. None: the route has one target.
     pub token: Option<TokenName>,
+    /// When the session is to end. None: when its client or its target wants.
+    pub until: Option<SystemTime>,
 }
 
 /// Why a session goes nowhere.
@@ -84,10 +88,13 @@ impl Targets {
         let (way, reach) = match settings {
             Settings::Fixed(target) => (Way::Fixed(target.clone()), Reach::Everything),
             Settings::ByToken(tokens) => {
-                let Tokens { source, from, timeout } = tokens.as_ref();
+                let Tokens { source, from, timeout, end_sessions } = tokens.as_ref();
                 let (opened, found) = Source::open(source)?;
                 problems = found;
-                (Way::ByToken { source: opened, from: from.clone(), timeout: *timeout }, source.reach())
+                (
+                    Way::ByToken { source: opened, from: from.clone(), timeout: *timeout, end_sessions: *end_sessions },
+                    source.reach(),
+                )
             }
         };
         let reach = allowed.cloned().map_or(reach, Reach::Listed);
@@ -101,14 +108,16 @@ impl Targets {
         request: &Request<()>,
         deadline: Instant,
     ) -> Result<Resolved, ResolveError> {
-        let (source, from, timeout) = match &self.way {
-            Way::Fixed(target) => return Ok(Resolved { target: target.clone(), token: None }),
-            Way::ByToken { source, from, timeout } => (source, from, *timeout),
+        let (source, from, timeout, end_sessions) = match &self.way {
+            Way::Fixed(target) => return Ok(Resolved { target: target.clone(), token: None, until: None }),
+            Way::ByToken { source, from, timeout, end_sessions } => (source, from, *timeout, *end_sessions),
         };
         let token = Token::of(request, from).map_err(ResolveError::NoToken)?;
         let limit = timeout.min(deadline.saturating_duration_since(Instant::now()));
         match source.look_up(&token, limit).await {
-            Ok(target) => Ok(Resolved { target, token: Some(token.name()) }),
+            Ok(Found { target, until }) => {
+                Ok(Resolved { target, token: Some(token.name()), until: until.filter(|_| end_sessions) })
+            }
             Err(source) => Err(ResolveError::Token { token: token.name(), source }),
         }
     }

@@ -283,6 +283,27 @@ fn a_jwt_says_where_it_leads_and_how_long() {
 }
 
 #[test]
+fn a_session_ends_with_its_token_where_the_route_says_so() {
+    let issuer = Issuer::new(&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    let target = echo();
+    let source = format!("source = \"jwt:{}\"", issuer.path("public.pem"));
+    let (ending, lasting) = (by_token(&format!("{source}\nend-sessions = true")), by_token(&source));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = |exp: u64| format!("{{\"host\":\"127.0.0.1\",\"port\":{},\"exp\":{exp}}}", target.port());
+    let (short, long) = (issuer.rs256(&claims(now + 6)), issuer.rs256(&claims(now + 6000)));
+    let mut session = open(&ending, &short);
+    let (mut other, mut lasting) = (open(&ending, &long), open(&lasting, &short));
+    assert_echoes(&mut session);
+    assert_eq!(session.read_close(), (1008, "The token has expired".to_owned()));
+    let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    assert!(ended >= now + 6, "{} s too early", now + 6 - ended);
+    assert_echoes(&mut other);
+    assert_echoes(&mut lasting);
+    drop(session);
+    ending.log_line("session ended: token expired");
+}
+
+#[test]
 fn a_symmetric_key_signs_jwts_and_is_changed_while_sessions_run() {
     let issuer = Issuer::new(&["-algorithm", "ED25519"]);
     let target = echo();
@@ -490,6 +511,10 @@ fn check_and_convert_know_services() {
         (
             "source = \"http://h/%s\"\nformat = \"xml\"",
             "'xml' is not a value of 'tokens.format': write \"text\" or \"json\"",
+        ),
+        (
+            "source = \"http://h/%s\"\nend-sessions = true",
+            "'tokens.end-sessions' is for a source that begins with jwt:",
         ),
         ("source = \"http://h/%s\"\nnamespace = \"x\"", "'tokens.namespace' is for a source that begins with redis"),
     ] {

@@ -5,7 +5,7 @@
 //! second. Pure but for the clock. Encrypted tokens (JWE) are not read: no well-kept library in Rust decrypts them.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -20,8 +20,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::followed::{Document, Followed, LOOK_INTERVAL, Reading};
-use super::{LookupError, SourceError, answer};
-use crate::target::Target;
+use super::{Found, LookupError, SourceError, answer};
 use crate::target::token::Token;
 use crate::tls::provider;
 
@@ -65,7 +64,7 @@ impl Jwt {
     }
 
     /// Where `token` leads, if it is one that the key has signed.
-    pub async fn look_up(&self, token: &Token, limit: Duration) -> Result<Target, LookupError> {
+    pub async fn look_up(&self, token: &Token, limit: Duration) -> Result<Found, LookupError> {
         let now = Instant::now();
         let (mut key, looked) = self.key.current();
         if now.saturating_duration_since(looked) >= LOOK_INTERVAL {
@@ -123,8 +122,8 @@ impl JwtKey {
         Ok(Self { key: DecodingKey::from_secret(&key), validation: validation(algorithms) })
     }
 
-    /// Where a token leads.
-    pub fn verify(&self, token: &str) -> Result<Target, LookupError> {
+    /// Where a token leads, and until when.
+    pub fn verify(&self, token: &str) -> Result<Found, LookupError> {
         match token.split('.').count() {
             3 => {}
             5 => return Err(LookupError::Invalid("it is encrypted (JWE), which is not supported")),
@@ -141,7 +140,9 @@ impl JwtKey {
             _ => LookupError::Invalid("it is not well-formed"),
         })?;
         let target = answer::object(&claims.claims);
-        target.map_err(|_| LookupError::Invalid("its claims 'host' and 'port' are no target"))
+        let target = target.map_err(|_| LookupError::Invalid("its claims 'host' and 'port' are no target"))?;
+        let until = claims.claims["exp"].as_f64().and_then(|exp| Duration::try_from_secs_f64(exp).ok());
+        Ok(Found { target, until: until.and_then(|exp| UNIX_EPOCH.checked_add(exp)) })
     }
 }
 
@@ -236,8 +237,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn leads_to(verified: Result<Target, LookupError>, target: &str) {
-        assert_eq!(verified.unwrap().to_string(), target);
+    fn leads_to(verified: Result<Found, LookupError>, target: &str) {
+        assert_eq!(verified.unwrap().target.to_string(), target);
     }
 
     #[test]
@@ -309,7 +310,9 @@ mod tests {
             claims[name] = value;
             verify(claims)
         };
-        assert!(with("exp", json!(now + 60)).is_ok() && with("nbf", json!(now)).is_ok());
+        let until = with("exp", json!(now + 60)).unwrap().until;
+        assert_eq!(until, Some(UNIX_EPOCH + Duration::from_secs(now + 60)));
+        assert_eq!(with("nbf", json!(now)).unwrap().until, None);
         assert!(matches!(with("exp", json!(now - 2)), Err(LookupError::Expired)));
         assert!(matches!(with("nbf", json!(now + 5)), Err(LookupError::TooEarly)));
         assert!(matches!(with("exp", json!("tomorrow")), Err(LookupError::Invalid(_))));

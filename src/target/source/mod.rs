@@ -17,7 +17,7 @@ pub mod table_files;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ::http::StatusCode;
 use tokio::time::timeout;
@@ -105,6 +105,15 @@ pub enum Source {
     Jwt(Box<Jwt>),
     /// See [`Settings::Redis`].
     Redis(Box<Redis>),
+}
+
+/// What a token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The target.
+    pub target: Target,
+    /// When the token ends. None: it does not say.
+    pub until: Option<SystemTime>,
 }
 
 /// Why a token stands for nothing.
@@ -212,6 +221,12 @@ impl SourceText {
     }
 }
 
+impl From<Target> for Found {
+    fn from(target: Target) -> Self {
+        Self { target, until: None }
+    }
+}
+
 impl Settings {
     /// Where its targets may be, unless the route says more. Whoever may write the files of a source could as well write
     /// the route; a source that another program or machine fills may not lead back to this one.
@@ -290,16 +305,17 @@ impl Source {
     }
 
     /// What `token` stands for, within `limit`.
-    pub async fn look_up(&self, token: &Token, limit: Duration) -> Result<Target, LookupError> {
+    pub async fn look_up(&self, token: &Token, limit: Duration) -> Result<Found, LookupError> {
         let found = match self {
-            Self::File(files) => return files.look_up(token, limit).await, // which has something better than a failure
+            // These two have something better than a failure when their disk hangs.
+            Self::File(files) => return files.look_up(token, limit).await.map(Found::from),
+            Self::Jwt(jwt) => return jwt.look_up(token, limit).await,
             Self::Names(names) => timeout(limit, names.look_up(token)).await,
             Self::Sockets(sockets) => timeout(limit, sockets.look_up(token)).await,
             Self::Http(http) => timeout(limit, http.look_up(token, limit)).await,
-            Self::Jwt(jwt) => return jwt.look_up(token, limit).await,
             Self::Redis(redis) => timeout(limit, redis.look_up(token, limit)).await,
         };
-        found.unwrap_or_else(|_| Err(SourceError::TimedOut(limit).into()))
+        found.unwrap_or_else(|_| Err(SourceError::TimedOut(limit).into())).map(Found::from)
     }
 }
 
