@@ -46,7 +46,7 @@ respawn\t''"
 complete -c websockify -n "__fish_websockify_needs_command" -l target-config -d 'Same as --token-plugin TokenFile --token-source FILE' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l token-plugin -d 'Look up where a token leads, by a plugin named below' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l token-source -d 'Where the plugin looks: a file, a directory, a URL, a server' -r
-complete -c websockify -n "__fish_websockify_needs_command" -l allow-target -d 'Sessions may go to NETWORK[:PORTS] or unix:PATH only; repeatable' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l allow-target -d 'Sessions may go to NETWORK, NETWORK:PORTS or unix:PATH only' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l auth-plugin -d '(*) Ask a plugin who may connect' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l auth-source -d '(*) The argument of the auth plugin' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l heartbeat -d 'Ping clients so often' -r

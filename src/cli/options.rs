@@ -147,7 +147,7 @@ pub(super) struct Options {
     /// The token is the host of the request
     #[arg(long)]
     pub(super) host_token: bool,
-    /// Sessions may go to NETWORK[:PORTS] or unix:PATH only; repeatable
+    /// Sessions may go to NETWORK, NETWORK:PORTS or unix:PATH only
     #[arg(long, value_name = "NETWORK", allow_hyphen_values = true, action = clap::ArgAction::Append)]
     pub(super) allow_target: Vec<String>,
     /// (*) Ask a plugin who may connect
