@@ -4,7 +4,7 @@
 //! halfway leaves no reply behind for the next one. Lookups wait for each other, and each of them only as long as it may.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Uri;
 use percent_encoding::percent_decode_str;
@@ -72,7 +72,12 @@ pub struct Redis {
 struct Connection {
     wire: Wire,
     received: Vec<u8>,
+    used: Instant,
 }
+
+/// A connection that was quiet for longer may have been forgotten by a firewall on the way, which a lookup would only learn
+/// by waiting in vain.
+const QUIET_MAX: Duration = Duration::from_secs(30);
 
 impl RedisUrl {
     /// Reads it.
@@ -153,14 +158,14 @@ impl Redis {
     async fn get(&self, key: &[u8], limit: Duration) -> Result<Option<Vec<u8>>, SourceError> {
         let mut kept = self.connection.lock().await;
         // Taken, so that a lookup that is given up takes the connection with it, and the reply that is still to come.
-        if let Some(mut connection) = kept.take()
+        if let Some(mut connection) = kept.take().filter(|connection| connection.used.elapsed() < QUIET_MAX)
             && let Ok(reply) = connection.ask(&[b"GET", key]).await
         {
             *kept = Some(connection);
             return value_of(reply);
         }
         // The server may have been started anew since: once is enough to know.
-        let mut connection = Connection { wire: self.service.connect(limit).await?, received: Vec::new() };
+        let mut connection = Connection::new(self.service.connect(limit).await?);
         self.login.say(&mut connection).await?;
         let reply = connection.ask(&[b"GET", key]).await?;
         *kept = Some(connection);
@@ -197,6 +202,10 @@ impl Login {
 }
 
 impl Connection {
+    fn new(wire: Wire) -> Self {
+        Self { wire, received: Vec::new(), used: Instant::now() }
+    }
+
     async fn must(&mut self, words: &[&[u8]]) -> Result<(), SourceError> {
         match self.ask(words).await? {
             Reply::Error(error) => Err(refused(&error)),
@@ -210,6 +219,7 @@ impl Connection {
         loop {
             if let Some((reply, taken)) = Reply::parse(&self.received)? {
                 self.received.drain(..taken);
+                self.used = Instant::now();
                 return Ok(reply);
             }
             if self.wire.read_buf(&mut self.received).await.map_err(SourceError::Lost)? == 0 {
