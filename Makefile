@@ -4,6 +4,7 @@
 CARGO ?= cargo
 PYTEST := target/venv/bin/python -m pytest -q
 RELEASE := target/release/websockify
+PRELOAD := target/preload/librebind.so
 DESTDIR ?=
 PREFIX ?= /usr
 ROOT = $(DESTDIR)$(PREFIX)
@@ -12,7 +13,7 @@ NOTIFY_RELOAD ?=
 # Debian's own place is share/zsh/vendor-completions.
 ZSH_COMPLETIONS ?= share/zsh/site-functions
 
-.PHONY: demo build lint test unit clients browser conformance bench bench-quick install packages \
+.PHONY: demo build lint test unit clients browser conformance bench bench-quick bench-recording install packages \
     package-test system-test clean
 
 demo: build
@@ -21,22 +22,24 @@ demo: build
 build:
 	tests/setup build
 	$(CARGO) build --release --locked
+	$(CARGO) preload
 
 lint:
 	tests/setup build
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	cd bench && $(CARGO) fmt --check && $(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	tests/house
 
-# Everything, from the quickest to the slowest, but the booted systems of system-test, not all of which pass yet.
-test: unit package-test clients conformance browser bench-quick
+# Everything, the quick before the slow. system-test takes root and a kernel that lets it boot containers.
+test: unit package-test clients conformance browser system-test bench-quick
 
-# Unit tests, properties, the fuzzers' corpora, and end to end with the real binary.
+# Unit tests, properties, the fuzzers' corpora, and end to end with the real binary; and the rules of the web terminal.
 unit:
-	tests/setup build rust
+	tests/setup build rust web
 	$(CARGO) test --locked
+	node --test tests/web/*.test.js
 
 clients: build
 	tests/setup clients
@@ -59,10 +62,19 @@ bench-quick: build
 	tests/setup bench
 	cd bench && $(CARGO) run --release --locked -- --websockify ../$(RELEASE) --quick
 
+# As root: it makes a file system, to make it stand still.
+bench-recording: build
+	tests/setup bench
+	cd bench && $(CARGO) run --release --locked -- --recording --websockify ../$(RELEASE)
+
 # What a package holds, of what `make build` has built.
 install:
-	@test -x $(RELEASE) || { echo "make install: $(RELEASE) is not there: run 'make build' first" >&2; exit 1; }
+	@for built in $(RELEASE) $(PRELOAD); do \
+	    test -x $$built || { echo "make install: $$built is not there: run 'make build' first" >&2; exit 1; }; \
+	done
 	install -D -m 0755 $(RELEASE) $(ROOT)/bin/websockify
+	install -D -m 0755 rebind/rebind $(ROOT)/bin/rebind
+	install -D -m 0644 $(PRELOAD) $(ROOT)/lib/websockify/rebind.so
 	install -d $(ROOT)/lib/systemd/system-generators $(ROOT)/lib/systemd/user-generators
 	ln -sf ../../../bin/websockify $(ROOT)/lib/systemd/system-generators/websockify-generator
 	ln -sf ../../../bin/websockify $(ROOT)/lib/systemd/user-generators/websockify-generator
@@ -77,7 +89,9 @@ endif
 	install -D -m 0644 -t $(ROOT)/lib/systemd/user-preset systemd/50-websockify.preset
 	for section in 1 5 8; do \
 	    install -D -m 0644 -t $(ROOT)/share/man/man$$section packaging/man/*.$$section && \
-	    gzip -9nf $(ROOT)/share/man/man$$section/websockify*.$$section || exit; \
+	    for page in packaging/man/*.$$section; do \
+	        gzip -9nf $(ROOT)/share/man/man$$section/$${page##*/} || exit; \
+	    done || exit; \
 	done
 	install -D -m 0644 packaging/completions/websockify.bash $(ROOT)/share/bash-completion/completions/websockify
 	install -D -m 0644 -t $(ROOT)/$(ZSH_COMPLETIONS) packaging/completions/_websockify
@@ -93,7 +107,7 @@ packages: build
 package-test: packages
 	$(PYTEST) tests/packages
 
-# Debian 12 and 13, booted in containers, with the package installed.
+# Debian 12 and 13, booted in containers, with the package installed. The first run fetches both, which takes some minutes.
 system-test: packages
 	tests/setup system
 	$(PYTEST) tests/system

@@ -7,11 +7,15 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use websockify::websocket::close::{Close, CloseCode};
+use websockify::websocket::codec::{Payload, Protocol, TextFrames};
 use websockify::websocket::decoder::{DataKind, Decoder, Event};
 use websockify::websocket::encoder::{self, HEADROOM};
-use websockify::websocket::handshake::Upgrade;
+use websockify::websocket::handshake::{HandshakeError, Opening};
+
+/// The old versions and base64 are for the proxy.
+const SPOKEN: Protocol = Protocol::HyBi(Payload::Binary(TextFrames::Reply));
 
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
@@ -35,9 +39,14 @@ fn main() -> io::Result<()> {
 fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (head, mut input) = read_head(&mut stream)?;
-    match Upgrade::from_request(&parse_headers(&head)) {
-        Ok(upgrade) => stream.write_all(&upgrade.answer())?,
-        Err(error) => {
+    let mut request = Request::new(());
+    *request.headers_mut() = parse_headers(&head);
+    match Opening::from_request(&request, false) {
+        Ok(Opening::Complete(upgrade)) if upgrade.protocol(TextFrames::Reply) == SPOKEN => {
+            stream.write_all(upgrade.answer())?;
+        }
+        other => {
+            let error = other.err().unwrap_or(HandshakeError::Subprotocol);
             let body = error.to_string();
             let (status, length) = (error.status(), body.len());
             return write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");

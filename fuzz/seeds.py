@@ -7,6 +7,8 @@ The files in fuzz/corpus that are named by a hash were found from them: the last
 reach furthest.
 """
 
+import socket
+import struct
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -28,6 +30,22 @@ def close(code: int, reason: bytes = b"") -> bytes:
     return code.to_bytes(2, "big") + reason
 
 
+def environment(
+    address: bytes, ports: str = "-", old: str = "-", new: str = "-", ipv6_only: bool = False
+) -> bytes:
+    """The variables, where - is none, and the address that a program binds."""
+    return f"{ports}\n{old}\n{new}\n".encode() + bytes([ipv6_only]) + address
+
+
+def ipv4(port: int, address: str = "0.0.0.0", family: int = socket.AF_INET) -> bytes:
+    return struct.pack("=H", family) + struct.pack("!H", port) + socket.inet_aton(address) + bytes(8)
+
+
+def ipv6(port: int, address: str = "::") -> bytes:
+    at = socket.inet_pton(socket.AF_INET6, address)
+    return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, 0) + at + bytes(4)
+
+
 def step(what: int, amount: int, said: bytes = b"") -> bytes:
     return bytes([what, amount]) + said
 
@@ -36,6 +54,41 @@ def say(said: bytes, taken: int = 3) -> bytes:
     """The client says this, and the target takes so many thirds of the payload at once."""
     return step(taken << 6, len(said), said)
 
+
+SESSIONS: dict[str, bytes] = {
+    "exchange": say(frame(0x82, b"Hello")) + step(0xC4, 9) + say(frame(0x88, close(1000))) + step(15, 0) * 2
+    + step(11, 0) + step(6, 255),
+    "short-writes": say(frame(0x82, b"Hello, world"), 1) + step(0x44, 99) + step(8, 3) + step(6, 50)
+    + step(8, 255) + step(6, 255),
+    "ping-flood": say(frame(0x89, b"a" * 100) * 2) * 12 + step(6, 255) * 9,
+    "target-eof": step(4, 200) + step(11, 0) + step(6, 255) + say(frame(0x88, close(1000))) + step(15, 0),
+    "client-eof": say(frame(0x82, b"x"), 0) + step(8, 9) + step(10, 0) + step(15, 0) + step(0xC5, 5) + step(11, 0),
+    "broken": say(frame(0x83)) + step(6, 255) + step(15, 0) + say(b"junk") + step(10, 0),
+    "lost": say(frame(0x82, b"x"), 0) + step(4, 10) + step(13, 0) + step(12, 0),
+    "silence": step(9, 200) + step(6, 9) + step(9, 255) + step(9, 10),
+    "stop": step(0x44, 20) + step(14, 0) + step(6, 255) + say(frame(0x88)) + step(15, 0),
+}
+
+HIXIE_SESSIONS: dict[str, bytes] = {
+    "exchange": say(b"\x00SGVsbG8=\xff")
+    + step(0xC4, 9)
+    + say(b"\x00SG\xff\x00Vs\xff", 1)
+    + step(8, 255)
+    + say(b"\xff\x00")
+    + step(15, 0) * 2
+    + step(11, 0)
+    + step(6, 255)
+    + step(15, 0),
+    "target-eof": step(4, 200) + step(11, 0) + step(6, 255) + step(15, 0) + say(b"\xff\x00") + step(15, 0),
+    "short-writes": step(0x44, 99) + step(6, 50) + step(8, 3) + step(12, 0),
+    "length-prefixed": say(b"\x80\x03abc") + step(6, 255) + step(15, 0) + say(b"junk") + step(10, 0),
+    "wrong": say(b"\x00QUJD*") + step(6, 255) + step(15, 0) + step(10, 0),
+    "silence": step(9, 200) * 9,
+    "stop": step(0x44, 20) + step(14, 0) + step(6, 255) + step(15, 0) + step(10, 0),
+}
+
+# The first byte of a session says what it speaks.
+BINARY, ACCEPT, REPLY, BASE64, HIXIE_75, HIXIE_76 = range(6)
 
 SEEDS: dict[str, dict[str, bytes]] = {
     "client_header": {
@@ -82,7 +135,45 @@ SEEDS: dict[str, dict[str, bytes]] = {
         "wrong-protocol": b"Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n"
         b"Sec-WebSocket-Protocol: mqtt\n",
         "wrong-version": b"Sec-WebSocket-Version: 99\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n",
+        "hixie-75": b"/demo?x=1\nHost: example.com\nOrigin: http://example.com\nWebSocket-Protocol: base64\n",
+        "hixie-76": b"/demo\nHost: example.com\nOrigin: http://example.com\n"
+        b"Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\n",
+        "hixie-76-no-spaces": b"/\nHost: h\nOrigin: o\nSec-WebSocket-Key1: 12345\nSec-WebSocket-Key2: 1 2\n",
+        "hixie-76-one-key": b"/\nHost: h\nOrigin: o\nSec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\n",
+        "hybi-draft-2": b"/\nHost: h\nOrigin: o\nSec-WebSocket-Draft: 2\nSec-WebSocket-Key1: 1 2\n",
+        "base64": b"Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n"
+        b"Sec-WebSocket-Protocol: base64\n",
         "short-key": b"Sec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAA\n",
+    },
+    "rebind_environment": {
+        "list": environment(ipv4(5801), ports="5901=43211, 5801=43212"),
+        "pair": environment(ipv4(5901, "192.0.2.7"), old="5901", new="43211"),
+        "list-before-pair": environment(ipv4(23), ports="23=2323", old="0", new="vnc"),
+        "another-port": environment(ipv4(5902), ports="5901=43211"),
+        "ipv6": environment(ipv6(5901, "2001:db8::7"), ports="5901=43211"),
+        "ipv6-both": environment(ipv6(5901), ports="5901=43211"),
+        "ipv6-only": environment(ipv6(5901), ports="5901=43211", ipv6_only=True),
+        "ipv6-mapped": environment(ipv6(5901, "::ffff:192.0.2.7"), ports="5901=43211"),
+        "ipv6-without-scope": environment(ipv6(5901)[:24], ports="5901=43211"),
+        "ipv6-short": environment(ipv6(5901)[:23], ports="5901=43211"),
+        "no-family": environment(ipv4(5901, family=0), ports="5901=43211"),
+        "foreign-family": environment(ipv4(5901, family=1), ports="5901=43211"),
+        "too-long": environment(ipv4(5901) + bytes(113), ports="5901=43211"),
+        "no-address": environment(b"", ports="65535=1,1=65535"),
+        "twice": environment(ipv4(1), ports="1=2,1=3"),
+        "too-large": environment(ipv4(1), ports="1=65536"),
+        "half-a-pair": environment(ipv4(5901), old="5901"),
+    },
+    "recording": {
+        "now": b"var VNC_frame_data = [\n'{3{RFB 003.008\\n',\n'}17}it\\'s\\x00',\n'EOF'];\n",
+        "first": b"var VNC_frame_data = [\n\"{3{it's\",\n'EOF']\n",
+        "binary": b"var VNC_frame_encoding = 'binary';\nvar VNC_frame_data = [\n'{3{a\\xff',\n'EOF'];\n",
+        "base64": b"var VNC_frame_encoding = 'base64';\nvar VNC_frame_data = [\n'{3{UkZC',\n'}4}eA==',\n'EOF'];\n",
+        "base64-unsaid": b"var VNC_frame_data = [\n'{3{UkZCIDAwMy4wMDgK',\n'}4{eA==',\n'EOF'];\n",
+        "javascript": b"// by hand\nconst VNC_frame_data = [\n'{3{\\u0041\\b\\0',\n];\n",
+        "latin": "var VNC_frame_data = [\n'{3{café',\n".encode(),
+        "cut": b"var VNC_frame_data = [\n'{3{abc\\x4",
+        "damaged": b"var VNC_frame_data = [\n'{x{abc',\n'{3{\\q',\n{3{abc,\n'EOF'];\n'{4{late',\n",
     },
     "redis_reply": {
         "status": b"+OK\r\n",
@@ -146,17 +237,57 @@ SEEDS: dict[str, dict[str, bytes]] = {
         "not-utf-8": b"t\xff: a:1\n",
     },
     "tunnel": {
-        "exchange": say(frame(0x82, b"Hello")) + step(0xC4, 9) + say(frame(0x88, close(1000))) + step(15, 0) * 2
-        + step(11, 0) + step(6, 255),
-        "short-writes": say(frame(0x82, b"Hello, world"), 1) + step(0x44, 99) + step(8, 3) + step(6, 50)
-        + step(8, 255) + step(6, 255),
-        "ping-flood": say(frame(0x89, b"a" * 100) * 2) * 12 + step(6, 255) * 9,
-        "target-eof": step(4, 200) + step(11, 0) + step(6, 255) + say(frame(0x88, close(1000))) + step(15, 0),
-        "client-eof": say(frame(0x82, b"x"), 0) + step(8, 9) + step(10, 0) + step(15, 0) + step(0xC5, 5) + step(11, 0),
-        "broken": say(frame(0x83)) + step(6, 255) + step(15, 0) + say(b"junk") + step(10, 0),
-        "lost": say(frame(0x82, b"x"), 0) + step(4, 10) + step(13, 0) + step(12, 0),
-        "silence": step(9, 200) + step(6, 9) + step(9, 255) + step(9, 10),
-        "stop": step(0x44, 20) + step(14, 0) + step(6, 255) + say(frame(0x88)) + step(15, 0),
+        **{f"binary-{name}": bytes([BINARY]) + steps for name, steps in SESSIONS.items()},
+        **{f"text-{name}": bytes([REPLY]) + steps for name, steps in SESSIONS.items()},
+        "text-fragments": bytes([REPLY])
+        + say(frame(0x01, "Grüße".encode()[:3]))
+        + say(frame(0x80, "Grüße".encode()[3:])),
+        "text-wrong": bytes([ACCEPT]) + say(frame(0x81, b"caf\xe9 ")) + step(6, 255) + step(15, 0),
+        "text-cut": bytes([ACCEPT]) + say(frame(0x81, b"\xe2\x82")) + step(6, 255) + step(15, 0),
+        # The amount is the target's byte as well: 0xFE is no text, 0xC3 half a character.
+        "text-replaced": bytes([REPLY]) + step(0xC4, 0xFE) + step(0xC4, 0xC3) + step(0xC4, 40) + step(11, 0),
+        "base64-exchange": bytes([BASE64])
+        + say(frame(0x81, b"SGVsbG8="))
+        + step(0xC4, 9)
+        + say(frame(0x02, b"SG") + frame(0x89, b"?") + frame(0x80, b"Vs"), 1)
+        + step(8, 255)
+        + say(frame(0x88, close(1000)))
+        + step(15, 0) * 2
+        + step(11, 0)
+        + step(6, 255),
+        "base64-wrong": bytes([BASE64]) + say(frame(0x82, b"QUJD*")) + step(6, 255) + step(15, 0) + step(10, 0),
+        "base64-short-writes": bytes([BASE64]) + step(0x44, 99) + step(6, 50) + step(13, 0) + step(12, 0),
+        **{
+            f"hixie-{draft}-{name}": bytes([number]) + steps
+            for draft, number in (("75", HIXIE_75), ("76", HIXIE_76))
+            for name, steps in HIXIE_SESSIONS.items()
+        },
+    },
+    "base64_stream": {
+        "padded": b"\x02Zm9vYmFy\nZm8=\nZg==\n",
+        "quanta-over-messages": b"\x00Z\nm9vYg\n=\n=\nZm9v",
+        "padding-inside": b"\x03Zg==Zg==",
+        "padding-alone": b"\x01=",
+        "wrong-character": b"\x05Zm9vYm-y",
+        "left-over-bits": b"\x07Zh==\nZm9=",
+        "long": b"\x0f" + b"QUJD" * 300 + b"QUI=",
+    },
+    "hixie_frames": {
+        "hello": b"\x03\x00SGVsbG8=\xff",
+        "empty-and-cut": b"\x01\x00\xff\x00SG\xff\x00Vs\xff",
+        "closing": b"\x02\x00QQ==\xff\xff\x00\x00late\xff",
+        "length-prefixed": b"\x00\x80\x03abc",
+        "not-closing": b"\x04\xff\x01",
+        "unknown": b"\x00\x01abc\xff",
+    },
+    "utf8": {
+        "all-lengths": b"\x00" + "a\u00e9\u20ac\U0001f600".encode() * 3,
+        "cut-at-end": b"\x02" + "\U0001f600".encode()[:3],
+        "latin-1": b"\x05caf\xe9 au lait",
+        "overlong": b"\x01\xc0\x80\xe0\x80\x80\xf0\x80\x80\x80",
+        "surrogates": b"\x03\xed\xa0\x80\xed\xbf\xbf",
+        "too-high": b"\x04\xf4\x90\x80\x80\xf5\x80",
+        "replaced-in-the-middle": b"\x06ok\xffok\xe2\x82ok",
     },
 }
 

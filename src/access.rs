@@ -7,10 +7,10 @@
 //! socket's permissions decide about it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::socket::Peer;
 
@@ -69,9 +69,32 @@ impl AllowedClients {
 }
 
 impl Network {
+    /// What `localhost` is, of both families.
+    pub fn loopback() -> [Self; 2] {
+        let ipv4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+        [Self(ipv4.into()), IpAddr::from(Ipv6Addr::LOCALHOST).into()]
+    }
+
     /// Whether `address` is one of its own. IPv4 networks hold IPv4 addresses only, as `Peer` shows them.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
+    }
+
+    /// Whether all addresses of `other` are its own.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
+    }
+
+    /// Its only address. None: it has several.
+    pub fn host(&self) -> Option<IpAddr> {
+        (self.0.prefix_len() == self.0.max_prefix_len()).then(|| self.0.addr())
+    }
+}
+
+/// A network of one address.
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        Self(address.to_canonical().into())
     }
 }
 

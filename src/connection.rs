@@ -5,16 +5,18 @@
 //! which is logged once.
 
 mod refusal;
+mod unfinished;
 
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
-use tokio::io::{AsyncWriteExt as _, Result as IoResult};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Result as IoResult};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use self::refusal::Refusal;
+use self::unfinished::Unfinished;
 use crate::access::{self, Admitted};
 use crate::http::{Head, Incoming, next_upgrade, refuse};
 use crate::log::Kind;
@@ -32,7 +34,10 @@ use crate::target::targets::{Resolved, Targets};
 use crate::target::token::TokenName;
 use crate::tls::{AcceptError, Stream};
 use crate::websocket::close::CloseCode;
-use crate::websocket::handshake::{HandshakeError, Upgrade, VERSIONS};
+use crate::websocket::codec::Protocol;
+use crate::websocket::handshake::hixie::KEY3_BYTES;
+use crate::websocket::handshake::hybi::VERSIONS;
+use crate::websocket::handshake::{HandshakeError, Opening, Upgrade, Version};
 
 /// A client that was accepted no longer ago than this is heard although the daemon stops: its request is on its way, or here
 /// already, and a reset would be all that it gets. Its session then ends as the others do, with a Close.
@@ -46,6 +51,8 @@ struct Session {
     id: SessionId,
     client: Stream,
     backend: Backend,
+    version: Version,
+    protocol: Protocol,
     /// What the client sent behind its request.
     early: Bytes,
 }
@@ -84,6 +91,7 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
         Ok(admitted) => Ok(admitted),
         Err(not) => return debug!(client = %peer, route = site.name, "connection closed: {not}"),
     };
+    let mut unfinished = Unfinished { session: None, peer, site: &site };
     let patience = Instant::now() + STOP_PATIENCE;
     let opened = {
         // Boxed, and gone before the session begins, which should not carry the room that its handshake took.
@@ -95,9 +103,10 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
         }
     };
     if let Some(session) = opened {
-        counted.session_begun();
-        relay(session, peer, &site, stop).await;
-        counted.session_ended();
+        unfinished.session = Some(session.id);
+        let number = counted.number();
+        let _counted = counted.session();
+        relay(session, peer, &site, stop, number).await;
     }
     drop((permit, place));
 }
@@ -115,18 +124,24 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<Admitted
         Ok(incoming) => incoming,
         Err(closed) => return debug_none(peer, site, &closed.to_string()),
     };
-    let Incoming { request, stream: mut client, leftover, requests } = incoming;
+    let Incoming { request, stream: mut client, mut leftover, requests } = incoming;
     // A connection that has been served files begins anew with each request.
     let deadline = if requests > 0 { Instant::now() + site.limits.handshake_timeout } else { deadline };
     let id = SessionId::next();
-    let upgrade = match Upgrade::from_request(request.headers()) {
-        Ok(upgrade) => upgrade,
+    let opening = match Opening::from_request(&request, client.is_tls()) {
+        Ok(opening) => opening,
         Err(error) => {
-            let kind = Kind::RequestRefused.id();
-            info!(kind, session = %id, client = %peer, route = site.name, "refused: {error}");
+            if let Some(unlogged) = site.quotas.admit(Kind::RequestRefused, Instant::now().into_std()) {
+                let (kind, unlogged) = (Kind::RequestRefused.id(), (unlogged > 0).then_some(unlogged));
+                info!(kind, session = %id, client = %peer, route = site.name, unlogged, "refused: {error}");
+            }
             answer_handshake_error(&mut client, &error).await;
             return None;
         }
+    };
+    let completed = timeout_at(deadline, complete(opening, &mut client, &mut leftover)).await;
+    let Ok(Ok(upgrade)) = completed else {
+        return debug_none(peer, site, "the client did not send its third key");
     };
     let reached = match (admitted, &site.service) {
         (Err(refusal), _) => Err(refusal),
@@ -141,8 +156,9 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<Admitted
             return None;
         }
     };
-    match timeout_at(deadline, send(&mut client, &upgrade.answer())).await {
-        Ok(Ok(())) => Some(Session { id, client, backend, early: leftover }),
+    let (version, protocol) = (upgrade.version(), upgrade.protocol(site.text));
+    match timeout_at(deadline, send(&mut client, upgrade.answer())).await {
+        Ok(Ok(())) => Some(Session { id, client, backend, version, protocol, early: leftover }),
         _ => debug_none(peer, site, "the client was gone before its 101"),
     }
 }
@@ -164,8 +180,8 @@ async fn reach(
 }
 
 /// From the 101 to the end.
-async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
-    let Session { id, client, backend, early } = session;
+async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection: u64) {
+    let Session { id, client, backend, version, protocol, early } = session;
     let Backend { socket, target, token, until } = backend;
     let started = Instant::now();
     info!(
@@ -176,16 +192,20 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop) {
         route = site.name,
         token = token.map(tracing::field::display),
         tls = client.is_tls(),
+        websocket_version = %version,
+        encoding = protocol.encoding(),
         "session opened"
     );
     let settings = Settings {
+        protocol,
         heartbeat: site.heartbeat,
         idle_timeout: site.limits.idle_timeout,
         close_timeout: site.limits.close_timeout,
     };
     let tunnel = Tunnel::new(started.into_std(), settings);
-    let End { cause, to_target, to_client } =
-        drive(client, socket, early, tunnel, end_of(stop, until), site.traffic).await;
+    let recording = site.recorder.as_ref().and_then(|recorder| recorder.begin(id, connection, started.into_std()));
+    let end = drive(client, socket, early, tunnel, end_of(stop, until), site.traffic, recording).await;
+    let End { cause, to_target, to_client } = end;
     info!(
         kind = Kind::SessionEnded.id(),
         session = %id,
@@ -210,6 +230,20 @@ async fn end_of(stop: Stop, until: Option<SystemTime>) -> CloseCode {
     tokio::select! {
         code = stop.draining() => code,
         () = sleep(left) => CloseCode::POLICY_VIOLATION,
+    }
+}
+
+/// Reads what the client has still to say of its request: of `leftover`, and behind it.
+async fn complete(opening: Opening, client: &mut Stream, leftover: &mut Bytes) -> IoResult<Upgrade> {
+    match opening {
+        Opening::Complete(upgrade) => Ok(upgrade),
+        Opening::Challenged(challenge) => {
+            let mut key3 = [0; KEY3_BYTES];
+            let (here, still_to_come) = key3.split_at_mut(leftover.len().min(KEY3_BYTES));
+            here.copy_from_slice(&leftover.split_to(here.len()));
+            client.read_exact(still_to_come).await?;
+            Ok(challenge.complete(key3))
+        }
     }
 }
 

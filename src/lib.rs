@@ -21,11 +21,14 @@
 //! | [`server`] | listeners, workers, limits, reload, and the drain at the end. Knows no protocol |
 //! | `connection` | the story of one connection |
 //! | [`systemd`] | the sockets that systemd passes, and what it is told |
+//! | [`replay`] | the target that says again what a recording holds, and the summary of one |
 //! | [`access`] | who may connect |
 //! | [`tls`] | the first byte, certificates and their renewal |
 //! | [`http`] | requests and files, up to an upgrade |
 //! | [`target`] | where sessions go, and how to get there |
+//! | [`program`] | a wrapped program: started, moved to loopback, watched and ended |
 //! | [`relay`] | from the 101 to the end: the rules, and the one loop that obeys them |
+//! | [`record`] | what was said in a session, in a file |
 //! | [`websocket`] | the protocol, pure |
 //! | [`demo`] | the target that `websockify demo` talks to |
 //! | [`log`] | one line a record, to people, a file and syslog; fields to the journal; and what each kind of record means |
@@ -49,7 +52,10 @@ pub mod demo;
 pub mod http;
 pub mod limits;
 pub mod log;
+pub mod program;
+pub mod record;
 pub mod relay;
+pub mod replay;
 pub mod server;
 pub mod session;
 pub mod socket;

@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -19,15 +20,19 @@ use tracing::{error, info, warn};
 use crate::cli::{self, Classic, Command, Exit, Serve};
 use crate::config::{self, ConfigError, Loaded, Route, Surroundings, Survey, chain};
 use crate::demo;
-use crate::http::{Builtin, Web};
+use crate::http::{Builtin, Directory, Web};
 use crate::limits::Limits;
 use crate::log::{self, Kind, LogError};
+use crate::program::{Ended, Program};
+use crate::record::reader::{ReadError, Reader};
+use crate::replay;
 use crate::server::address::ListenAddress;
 use crate::server::listener::{ListenError, Listener};
 use crate::server::{Lifetime, Reload, Server, ServerError};
-use crate::systemd::activation::{self, ActivationError, Claim, Passed};
+use crate::systemd::activation::{self, ActivationError, Claim, Passed, Sockets};
 use crate::systemd::notify;
 use crate::target::{self, Target};
+use crate::websocket::codec::TextFrames;
 
 /// What stood in the way of a start.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,12 @@ pub enum StartupError {
     /// Where the log was to go.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The recording.
+    #[error(transparent)]
+    Recording(#[from] ReadError),
+    /// The target that plays a recording.
+    #[error("cannot start the replay")]
+    Replay(#[source] io::Error),
     /// Sockets, certificates, web roots.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -58,6 +69,8 @@ pub enum StartupError {
 impl StartupError {
     fn exit(&self) -> Exit {
         match self {
+            Self::Server(ServerError::Bug) => Exit::Bug,
+            Self::Recording(error) => error.into(),
             Self::Activation(_) | Self::Config(_) | Self::Server(ServerError::Site(_)) => Exit::Config,
             _ => Exit::SystemError,
         }
@@ -65,7 +78,16 @@ impl StartupError {
 }
 
 /// Does what the command says, and returns when it is over.
+/// A panic is told by the log, or on standard error as long as there is none, and ends in the status of a bug.
 pub fn run(command: Command, directory: &Path) -> Exit {
+    guarded(|| carry_out(command, directory))
+}
+
+fn guarded(work: impl FnOnce() -> Exit) -> Exit {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Exit::Bug)
+}
+
+fn carry_out(command: Command, directory: &Path) -> Exit {
     let outcome = match command {
         Command::Check(routes) => {
             // A reader that went away is told by the signal that it was, or does not care.
@@ -75,15 +97,18 @@ pub fn run(command: Command, directory: &Path) -> Exit {
         Command::Convert(arguments) => return cli::convert(&arguments, directory).print(),
         Command::Classic(classic) => run_classic(*classic),
         Command::Demo(address) => run_demo(address),
+        Command::Replay(replay) => run_replay(replay),
         Command::Serve(serve) => run_serve(serve),
+        Command::Summarize(file) => return cli::summarize(&file),
     };
     match outcome {
-        Ok(()) => Exit::Success,
+        Ok(None) => Exit::Success,
+        Ok(Some(ended)) => Exit::Program(ended.status()),
         Err(error) => {
             // The errors of a configuration are whole lines, each with its place.
             let prefix = if matches!(error, StartupError::Config(_)) { "" } else { "websockify: error: " };
             let text = chain(&error);
-            notify::status(text.lines().next().unwrap_or_default());
+            notify::last_word(text.lines().next().unwrap_or_default());
             if log::is_in_journal() {
                 text.lines().for_each(|line| error!(kind = Kind::StartFailed.id(), "{line}"));
             } else {
@@ -94,16 +119,23 @@ pub fn run(command: Command, directory: &Path) -> Exit {
     }
 }
 
-fn run_classic(classic: Classic) -> Result<(), StartupError> {
-    let Classic { route, lifetime, log, daemon, inetd, traffic, notes } = classic;
+fn run_classic(classic: Classic) -> Result<Option<Ended>, StartupError> {
+    let Classic { mut route, program, lifetime, log, daemon, inetd, traffic, notes } = classic;
     // inetd gives the client's socket as standard error too: what is logged there would be part of the answer.
     let speaks_to_client = inetd && is_same_file(io::stdin().as_fd(), io::stderr().as_fd());
     log::init(&log, daemon || speaks_to_client)?;
     for note in notes {
         info!("{note}");
     }
+    let program = program.map(Program::prepare).transpose().map_err(ServerError::Program)?;
+    if let Some(place) = program.as_ref().and_then(Program::place) {
+        route.target = target::Settings::Fixed(Target::Program(place.clone()));
+    }
     raise_descriptor_limit([&route]);
     let mut server = Server::new(lifetime, traffic);
+    if let Some(program) = program {
+        server.wrap(program);
+    }
     if inetd {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(ListenError::Inherited);
         let input = input.and_then(Listener::inherit).map_err(StartupError::StandardInput)?;
@@ -122,20 +154,21 @@ fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-fn run_serve(serve: Serve) -> Result<(), StartupError> {
+fn run_serve(serve: Serve) -> Result<Option<Ended>, StartupError> {
     let Serve { routes: cli::Routes { directory, names }, log } = serve;
     let passed = activation::passed()?; // before anything else opens descriptors
     log::init(&log, false)?;
-    let mut server = Server::new(Lifetime::default(), false);
-    if let Some(sockets) = passed {
-        adopt(&mut server, sockets, &directory, &names)?;
+    let server = if let Some(sockets) = passed {
+        adopt(sockets, &directory, &names)
     } else {
+        let mut server = Server::new(Lifetime::default(), false);
         let routes = load(&directory, &names).map_err(StartupError::Config)?;
         raise_descriptor_limit(&routes);
         for route in &routes {
             server.bind(route)?;
         }
-    }
+        server
+    };
     let reload: Reload = Box::new(move || {
         load(&directory, &names).map_err(|error| error.problems.iter().map(ToString::to_string).collect())
     });
@@ -147,8 +180,9 @@ fn load(directory: &Path, names: &[String]) -> Result<Vec<Route>, ConfigError> {
     Ok(loaded.into_iter().map(|loaded| loaded.route).collect())
 }
 
-/// Deals systemd's sockets out to the routes. One whose file is broken gets its sockets too, to say so on them.
-fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[String]) -> Result<(), StartupError> {
+/// Deals systemd's sockets out to the routes. One whose file is broken gets its sockets too, to say so on them; so does a
+/// socket that is for no route.
+fn adopt(sockets: Sockets, directory: &Path, names: &[String]) -> Server {
     let Survey { loaded, problems, .. } = config::survey(directory, names, &Surroundings::of_this_process());
     let mut broken: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for problem in &problems {
@@ -162,7 +196,15 @@ fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[S
     }
     let sound = loaded.iter().map(|loaded| Claim { route: &loaded.route.name, listen: &loaded.route.listen });
     let claims: Vec<Claim<'_>> = sound.chain(broken.keys().map(|name| Claim { route: name, listen: &[] })).collect();
-    let mut dealt = activation::deal(sockets, &claims)?.into_iter();
+    let Sockets { usable, mut unusable } = sockets;
+    let (dealt, strays) = activation::deal(usable, &claims);
+    let stray = |Passed { name, listener }: &Passed| ActivationError::Unclaimed {
+        name: name.clone(),
+        address: listener.to_string(),
+    };
+    unusable.extend(strays.iter().map(stray));
+    let mut server = Server::activated(&unusable);
+    let mut dealt = dealt.into_iter();
     raise_descriptor_limit(loaded.iter().map(|loaded| &loaded.route));
     for (Loaded { route, .. }, listeners) in loaded.iter().zip(&mut dealt) {
         server.adopt(route, listeners);
@@ -170,53 +212,95 @@ fn adopt(server: &mut Server, sockets: Vec<Passed>, directory: &Path, names: &[S
     for ((name, problems), listeners) in broken.into_iter().zip(dealt) {
         server.adopt_broken(name, listeners, &problems);
     }
-    Ok(())
+    for Passed { name, listener } in strays {
+        server.adopt_stray(&name, listener);
+    }
+    server
 }
 
-fn run_demo(address: ListenAddress) -> Result<(), StartupError> {
+fn run_demo(address: ListenAddress) -> Result<Option<Ended>, StartupError> {
     log::init(&log::Settings::default(), false)?;
-    let target_address = start_demo_target().map_err(StartupError::Demo)?;
-    let route = Route {
-        name: "demo".to_owned(),
-        description: Some("The built-in page and target".to_owned()),
+    let target = start_built_in("demo-target", demo::Target::bind, demo::Target::address, demo::Target::run);
+    let target = target.map_err(StartupError::Demo)?;
+    let route = built_in_route("demo", "The built-in page and target", address, target);
+    let route = Route { web: Some(Web::Builtin(Builtin::Demo)), ..route };
+    run_built_in(&route, |address| format!("http://{address}/ shows the proxy at work. Ctrl-C ends it."))
+}
+
+fn run_replay(replay: cli::Replay) -> Result<Option<Ended>, StartupError> {
+    let cli::Replay { file, address, speed, hold, web } = replay;
+    log::init(&log::Settings::default(), false)?;
+    Reader::open(&file)?; // what is no recording at all is said before anybody connects
+    let shown = file.display().to_string();
+    let bind = move || replay::Target::bind(file, speed, hold);
+    let target = start_built_in("replay-target", bind, replay::Target::address, replay::Target::run);
+    let target = target.map_err(StartupError::Replay)?;
+    let route = built_in_route("replay", "A recording", address, target);
+    let has_web = web.is_some();
+    let web = web.map(|root| Web::Directory(Directory { root, follow_symlinks: false, listing: false }));
+    run_built_in(&Route { web, ..route }, |address| {
+        let url = if has_web { format!("http://{address}/") } else { format!("ws://{address}/") };
+        format!("{url} plays {shown}. Ctrl-C ends it.")
+    })
+}
+
+/// A route to a target of this process.
+fn built_in_route(name: &str, description: &str, address: ListenAddress, target: SocketAddr) -> Route {
+    Route {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
         listen: vec![address],
-        target: target::Settings::Fixed(Target::Tcp {
-            host: target_address.ip().to_string(),
-            port: target_address.port(),
-        }),
+        target: target::Settings::Fixed(Target::Tcp { host: target.ip().to_string(), port: target.port() }),
         allow_targets: None,
-        web: Some(Web::Builtin(Builtin::Demo)),
+        web: None,
         tls: None,
         allow_clients: None,
         heartbeat: None,
+        exit_idle: None,
+        record: None,
+        text: TextFrames::default(),
         limits: Limits::default(),
-    };
+    }
+}
+
+/// Serves the route, and says on standard output where.
+fn run_built_in(route: &Route, line: impl Fn(SocketAddr) -> String) -> Result<Option<Ended>, StartupError> {
     let mut server = Server::new(Lifetime::default(), false);
-    server.bind(&route)?;
+    server.bind(route)?;
     if let Some(address) = server.addresses().next() {
-        println!("http://{address}/ shows the proxy at work. Ctrl-C ends it.");
+        println!("{}", line(address));
         // Whoever reads this through a pipe wants it now, and whoever does not read it misses nothing else.
         let _ = io::stdout().flush();
     }
     Ok(server.run(None)?)
 }
 
-/// Runs the demo's target on a thread of its own, which ends with the process: to the proxy it is a service like any other.
-fn start_demo_target() -> io::Result<SocketAddr> {
+/// Runs a target on a thread of its own, which ends with the process: to the proxy it is a service like any other.
+fn start_built_in<T, B, R>(
+    name: &str,
+    bind: impl FnOnce() -> B + Send + 'static,
+    address: fn(&T) -> SocketAddr,
+    run: impl FnOnce(T) -> R + Send + 'static,
+) -> io::Result<SocketAddr>
+where
+    T: 'static,
+    B: Future<Output = io::Result<T>>,
+    R: Future<Output = ()>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (bound, address) = mpsc::channel();
-    thread::Builder::new().name("demo-target".to_owned()).spawn(move || {
+    let (bound, bound_address) = mpsc::channel();
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            match demo::Target::bind().await {
+            match bind().await {
                 Ok(target) => {
-                    let _ = bound.send(Ok(target.address()));
-                    target.run().await;
+                    let _ = bound.send(Ok(address(&target)));
+                    run(target).await;
                 }
                 Err(error) => drop(bound.send(Err(error))),
             }
         });
     })?;
-    address.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
+    bound_address.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
 }
 
 /// Sessions need two descriptors each, and the soft limit is low for the sake of programs that use select(2).
@@ -234,5 +318,17 @@ fn raise_descriptor_limit<'a>(routes: impl IntoIterator<Item = &'a Route>) {
             needed,
             "fewer descriptors are allowed than limits.connections may need: raise LimitNOFILE= or lower the bound"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_bug_to_whoever_waits_for_the_process() {
+        assert_eq!(guarded(|| panic!("a bug, for a test")), Exit::Bug);
+        assert_eq!(StartupError::Server(ServerError::Bug).exit(), Exit::Bug);
+        assert_eq!(Exit::Bug.status(), 70);
     }
 }

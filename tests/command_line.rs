@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,9 +13,12 @@ use proptest::prelude::*;
 use websockify::cli::{self, Answer, Classic, Command, Exit, Routes, Serve};
 use websockify::config::{Route, load_directory};
 use websockify::log::{self, Syslog, SyslogServer};
+use websockify::program::{self, OnExit};
+use websockify::record::{Naming, Settings};
+use websockify::replay::Speed;
 use websockify::server::Lifetime;
 use websockify::server::address::ListenAddress;
-use websockify::target::{Settings, Target};
+use websockify::target::{self, Target};
 use websockify::{http, tls};
 
 /// A start directory with the files that command lines here name.
@@ -70,8 +74,8 @@ fn tcp(host: impl Into<Option<&'static str>>, port: u16) -> ListenAddress {
     ListenAddress::Tcp { host: host.into().map(str::to_owned), port }
 }
 
-fn target(host: &str, port: u16) -> Settings {
-    Settings::Fixed(Target::Tcp { host: host.to_owned(), port })
+fn target(host: &str, port: u16) -> target::Settings {
+    target::Settings::Fixed(Target::Tcp { host: host.to_owned(), port })
 }
 
 #[test]
@@ -253,7 +257,7 @@ fn unix_sockets() {
     assert_eq!(listens("--unix-listen-mode rw 6080 h:1"), [tcp(None, 6080)]);
     assert_eq!(
         classic_in("--unix-target t.sock 6080", start.path()).route.target,
-        Settings::Fixed(Target::Unix(path("t.sock")))
+        target::Settings::Fixed(Target::Unix(path("t.sock")))
     );
 }
 
@@ -340,7 +344,6 @@ fn logs() {
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
     let cases = [
-        ("--record x 6080 h:1", "--record"),
         ("--key-password x 6080 h:1", "--key-password"),
         ("--ssl-target 6080 h:1", "--ssl-target"),
         ("--verify-client --cafile x 6080 h:1", "--verify-client"),
@@ -348,12 +351,42 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("--ssl-ciphers x 6080 h:1", "--ssl-ciphers"),
         ("--auth-plugin X --auth-source x 6080 h:1", "--auth-plugin, --auth-source"),
         ("--web www --auth-plugin X --web-auth 6080 h:1", "--auth-plugin, --web-auth"),
-        ("6080 -- vncserver :1 -geometry 800x600", "-- PROGRAM"),
-        ("--wrap-mode=ignore 6080 -- vncserver :1", "--wrap-mode, -- PROGRAM"),
     ];
     for (line, options) in cases {
         let expected = Answer { text: format!("websockify: error: {options}: not built yet\n"), exit: Exit::NotBuilt };
         assert_eq!(refused(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn programs() {
+    let wrapped = |line| {
+        let classic = classic(line);
+        (classic.program.unwrap(), classic.route)
+    };
+    let command = |line: &str| program::Command::new(words(line)).unwrap();
+    for (line, on_exit) in [
+        ("5901 -- vncserver :1 -geometry 800x600", OnExit::Exit),
+        ("--wrap-mode=exit 5901 -- vncserver :1 -geometry 800x600", OnExit::Exit),
+        ("5901 --wrap-mode ignore -- vncserver :1 -geometry 800x600", OnExit::Ignore),
+        ("--wrap=respawn 127.0.0.1:5901 -- vncserver :1 -geometry 800x600", OnExit::Respawn),
+    ] {
+        let (program, route) = wrapped(line);
+        let command = command("vncserver :1 -geometry 800x600");
+        assert_eq!(program, program::Settings { command, port: Some(5901), on_exit }, "{line}");
+        assert_eq!(route.target, target("localhost", 5901));
+    }
+    let (program, route) = wrapped("--unix-target /run/vnc.sock 6080 -- vncserver -rfbunixpath /run/vnc.sock");
+    assert_eq!((program.port, route.target), (None, target::Settings::Fixed(Target::Unix("/run/vnc.sock".into()))));
+    let not_a_file = "websockify: error: -- PROGRAM in a route's file: not built yet\n".to_owned();
+    let answer = cli::convert(&words("5901 -- vncserver"), Path::new("/srv"));
+    assert_eq!(answer, Answer { text: not_a_file, exit: Exit::NotBuilt });
+    assert_eq!(usage_error("6080 h:1 -- vncserver"), "Too many arguments");
+    assert_eq!(usage_error("6080 --"), "Too few arguments");
+    let needed =
+        "-- PROGRAM needs a listen port from 1 to 65535, which is the port that the program binds, or --unix-target";
+    for line in ["0 -- vncserver", "--inetd -- vncserver", "--unix-listen /run/x.sock -- vncserver"] {
+        assert_eq!(usage_error(line), needed, "{line}");
     }
 }
 
@@ -457,6 +490,7 @@ fn convert_says_the_same() {
         "[::1]:6080 unix:5900",
         ":0 :5900",
         "--web www --file-only --heartbeat 30 host.name:6080 h:1",
+        "--web builtin:telnet 6080 h:1",
         "--cert other.pem --key other.key --ssl-only 6080 h:1",
         "--cert other.pem 6080 h:1",
         "--cert gone.pem 6080 h:1",
@@ -467,6 +501,72 @@ fn convert_says_the_same() {
         assert_eq!(converted(line, start.path()), classic_in(line, start.path()).route, "{line}");
         assert_eq!(converted(&format!("/usr/bin/websockify {line}"), start.path()), converted(line, start.path()));
     }
+}
+
+/// The one thing that a file says otherwise: by what names, and so that nothing is overwritten.
+#[test]
+fn a_converted_recording_is_in_the_same_directory() {
+    let start = start_directory();
+    let line = "--record recordings/session 6080 localhost:5900";
+    let text = cli::convert(&words(line), start.path()).text;
+    assert!(text.contains("# --record: files are named by route, time and session, in the same directory\n"), "{text}");
+    let typed = classic_in(line, start.path()).route.record.unwrap();
+    assert_eq!(typed.naming, Naming::Numbered(start.path().join("recordings/session")));
+    let written = converted(line, start.path()).record.unwrap();
+    assert_eq!(written.naming, Naming::InDirectory(start.path().join("recordings")));
+    assert_eq!(Settings { naming: written.naming.clone(), ..typed }, written);
+}
+
+#[test]
+fn where_to_record_is_absolute_and_a_file() {
+    let start = start_directory();
+    let naming = |line: &str| classic_in(line, start.path()).route.record.unwrap().naming;
+    assert_eq!(naming("--record x 6080 h:1"), Naming::Numbered(start.path().join("x")));
+    assert_eq!(naming("--record www/ 6080 h:1"), Naming::Numbered(start.path().join("www")));
+    assert_eq!(naming("--record /tmp/../x 6080 h:1"), Naming::Numbered("/tmp/../x".into()));
+    assert_eq!(
+        usage_error("--record / 6080 h:1"),
+        "--record: / is no file's name: write one, to which the number of each session is appended"
+    );
+    let in_a_file = usage_error("--record other.pem/x 6080 h:1");
+    assert!(
+        in_a_file.starts_with("'--record': ") && in_a_file.ends_with("/other.pem is not a directory"),
+        "{in_a_file}"
+    );
+}
+
+#[test]
+fn a_replay_is_asked_for_in_few_words() {
+    let replay = |line: &str| match cli::parse(&words(line), Path::new("/")) {
+        Ok(Command::Replay(replay)) => replay,
+        other => panic!("{line}: {other:?}"),
+    };
+    let plain = replay("replay session.1");
+    assert_eq!((plain.file, plain.speed, plain.hold), ("session.1".into(), Speed::Times(1.0), Duration::ZERO));
+    assert_eq!(plain.address.to_string(), "localhost:6080");
+    assert_eq!(plain.web, None);
+    let all = replay("replay --speed max --hold 1h --web www session.1 [::1]:0");
+    assert_eq!((all.speed, all.hold, all.web), (Speed::Max, Duration::from_hours(1), Some("www".into())));
+    assert!(matches!(
+        cli::parse(&words("replay --summary session.1"), Path::new("/")),
+        Ok(Command::Summarize(file)) if file == Path::new("session.1")
+    ));
+    for line in ["replay", "replay --speed fast x", "replay --hold never x", "replay --summary --speed 2 x"] {
+        let Err(answer) = cli::parse(&words(line), Path::new("/")) else { panic!("{line} is taken") };
+        assert_eq!(answer.exit, Exit::Usage, "{line}: {}", answer.text);
+    }
+}
+
+#[test]
+fn web_names_pages_of_the_program_as_a_route_file_does() {
+    let start = start_directory();
+    let web = |line: &str| classic_in(line, start.path()).route.web;
+    assert_eq!(web("--web builtin:telnet 6080 h:1"), Some(http::Web::Builtin(http::Builtin::Telnet)));
+    fs::create_dir(start.path().join("builtin:telnet")).unwrap();
+    let Some(http::Web::Directory(directory)) = web("--web ./builtin:telnet 6080 h:1") else { panic!("no directory") };
+    assert!(directory.root.ends_with("builtin:telnet"), "{directory:?}");
+    let Err(answer) = parse_in("--web builtin:vnc 6080 h:1", start.path()) else { panic!("there is no such page") };
+    assert!(answer.text.contains("'builtin:vnc' is not built in: write \"builtin:telnet\""), "{}", answer.text);
 }
 
 #[test]
@@ -502,7 +602,7 @@ fn convert_refuses_what_a_file_cannot_say() {
     let outcome = |line: &str| cli::convert(&words(line), start.path());
     assert_eq!(outcome("--inetd h:1").exit, Exit::ClassicUsage);
     assert_eq!(outcome("6080").exit, Exit::ClassicUsage);
-    assert_eq!(outcome("--record x 6080 h:1").exit, Exit::NotBuilt);
+    assert_eq!(outcome("--record / 6080 h:1").exit, Exit::ClassicUsage);
 }
 
 #[test]
@@ -517,11 +617,12 @@ fn check_tells_per_route() {
         let problems = String::from_utf8(problems).unwrap().replace(&format!("{}/", directory.path().display()), "");
         (exit, String::from_utf8(out).unwrap(), problems)
     };
-    write("a.toml", "listen = \"6080\"\ntarget = \"127.0.0.1:1\"");
-    write("b.toml", "listen = \"6081\"\ntarget = \"unix:x.sock\"");
+    // Paths: whether a port is free is not this test's to say.
+    write("a.toml", "listen = \"/run/a.sock\"\ntarget = \"127.0.0.1:1\"");
+    write("b.toml", "listen = \"/run/b.sock\"\ntarget = \"unix:x.sock\"");
     assert_eq!(check(&[]), (Exit::Success, "a: ok\nb: ok\n".to_owned(), String::new()));
 
-    write("c.toml", "listen = \"6081\"\ntarget = \"127.0.0.1:1\"");
+    write("c.toml", "listen = \"/run/b.sock\"\ntarget = \"127.0.0.1:1\"");
     write("d.toml", "listen = \"x\"\ntarget = \"127.0.0.1:1\"");
     let (exit, out, problems) = check(&[]);
     assert_eq!((exit, out.as_str()), (Exit::Config, "a: ok\n"));
@@ -535,7 +636,20 @@ fn check_tells_per_route() {
     write("e.toml", &format!("listen = \"0\"\ntarget = \"{}:1\"", "x".repeat(64)));
     let (exit, out, problems) = check(&["e"]);
     assert_eq!((exit, out.as_str()), (Exit::Success, "e: ok\n"));
-    assert!(problems.starts_with("e.toml:2:10: warning: the host of target 'xxxx"), "{problems}");
+    let (misfit, host) = problems.split_once('\n').unwrap();
+    assert!(
+        misfit.starts_with("e.toml:1:10: warning: not as a systemd unit: '0' lets the kernel choose a port"),
+        "{misfit}"
+    );
+    assert!(host.starts_with("e.toml:2:10: warning: the host of target 'xxxx"), "{host}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    write("f.toml", &format!("listen = [\"/run/f.sock\", \"{address}\"]\ntarget = \"127.0.0.1:1\""));
+    let (exit, out, problems) = check(&["f"]);
+    assert_eq!((exit, out.as_str()), (Exit::Success, "f: ok\n"));
+    assert!(problems.starts_with(&format!("f.toml:1:26: warning: {address} is in use now by '")), "{problems}");
+    assert!(problems.contains(&format!("(process {})", std::process::id())), "{problems}");
 }
 
 proptest! {

@@ -39,6 +39,18 @@ fn expect_in_route(text: &str, expected: &[&str]) {
 }
 
 #[test]
+fn an_exit_that_would_come_all_the_time() {
+    expect_in_route(
+        "exit-idle = \"900ms\"",
+        &[
+            "vnc.toml:3:13: 'exit-idle' is 900ms, and less than 1s: write \"1s\" at least, or systemd would take the restarts \
+           for a failure",
+        ],
+    );
+    expect_in_route("exit-idle = \"1s\"", &[]);
+}
+
+#[test]
 fn a_sound_file_has_no_complaint() {
     expect_in_route("web = \"www\"\n[tls]\ncertificate = \"vnc.pem\"\nkey = \"vnc.pem\"\n", &[]);
 }
@@ -49,8 +61,8 @@ fn unknown_keys() {
     expect_in_route(
         "  program = {}",
         &[
-            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, tokens, targets, web, tls, \
-             access, websocket, limits",
+            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, tokens, targets, exit-idle, \
+             web, tls, access, websocket, record, limits",
         ],
     );
     expect_in_route(
@@ -61,6 +73,33 @@ fn unknown_keys() {
         "[limits]\nspeed = 9",
         &["vnc.toml:4:1: unknown key 'limits.speed': known are connections, connections-per-address, backlog, \
            handshake-timeout, connect-timeout, request-size, idle-timeout, close-timeout, drain-timeout"],
+    );
+}
+
+#[test]
+fn recordings() {
+    expect_in_route("[record]\ndirectory = \"recordings\"\nsize-limit = \"4KiB\"\nkeep-files = 1\n", &[]);
+    expect_in_route(
+        "[record]\ncompression = \"zstd\"",
+        &["vnc.toml:3:1: 'record.directory' is missing: write directory = \"/var/lib/websockify/vnc\""],
+    );
+    expect_in_route(
+        "[record]\ndirectory = \"vnc.pem\"\ncompression = \"xz\"\nsize-limit = \"1KiB\"\nkeep-files = 0\nkeep-age = \"old\"",
+        &[
+            "vnc.toml:4:13: 'record.directory': vnc.pem is not a directory",
+            "vnc.toml:5:15: 'xz' is not a value of 'record.compression': write \"none\" or \"gzip\" or \"zstd\"",
+            "vnc.toml:6:14: '1KiB' is not a value of 'record.size-limit': write a size from 4KiB on, such as \"1GiB\"",
+            "vnc.toml:7:14: 0 is out of range: 'record.keep-files' is from 1 to 1000000",
+            "vnc.toml:8:12: 'old' is not a duration: write a number and a unit, such as \"30days\"",
+        ],
+    );
+    expect_in_route(
+        "record = true",
+        &["vnc.toml:3:10: 'record' is a boolean: write a table [record] with directory = \"/var/lib/websockify/vnc\""],
+    );
+    expect_in_route(
+        "[record]\ndirectoy = \"x\"\ndirectory = \"x\"",
+        &["vnc.toml:4:1: unknown key 'record.directoy': did you mean 'directory'?"],
     );
 }
 
@@ -147,6 +186,7 @@ fn wrong_values() {
          certificate = \"vnc.pem\"\n\
          [websocket]\n\
          heartbeat = \"0s\"\n\
+         text = \"yes\"\n\
          [limits]\n\
          connections = 0\n\
          backlog = 99999999999999999999\n\
@@ -154,16 +194,17 @@ fn wrong_values() {
          close-timeout = \"1000years\"\n\
          request-size = \"64\"\n",
         &[
-            "vnc.toml:3:7: 'builtin:vnc' is not built in: write \"builtin:demo\", or a directory",
+            "vnc.toml:3:7: 'builtin:vnc' is not built in: write \"builtin:telnet\" or \"builtin:demo\", or a directory",
             "vnc.toml:5:8: 'on' is not a value of 'tls.mode': write \"sniff\" or \"required\"",
             "vnc.toml:8:13: '0s' is out of range: 'websocket.heartbeat' is from 1ms to 365days; without the key, no \
              pings are sent",
-            "vnc.toml:10:15: 0 is out of range: 'limits.connections' is from 1 to 1000000",
-            "vnc.toml:11:11: 9223372036854775807 is out of range: 'limits.backlog' is from 1 to 1000000",
-            "vnc.toml:12:16: 'soon' is not a duration: write a number and a unit, such as \"1h\"",
-            "vnc.toml:13:17: '1000years' is out of range: 'limits.close-timeout' is from 1ms to 365days; without the \
+            "vnc.toml:9:8: 'yes' is not a value of 'websocket.text': write \"refuse\" or \"accept\" or \"reply\"",
+            "vnc.toml:11:15: 0 is out of range: 'limits.connections' is from 1 to 1000000",
+            "vnc.toml:12:11: 9223372036854775807 is out of range: 'limits.backlog' is from 1 to 1000000",
+            "vnc.toml:13:16: 'soon' is not a duration: write a number and a unit, such as \"1h\"",
+            "vnc.toml:14:17: '1000years' is out of range: 'limits.close-timeout' is from 1ms to 365days; without the \
              key, it is 30s",
-            "vnc.toml:14:16: '64' is not a value of 'limits.request-size': write a size from 8KiB to 1MiB, such as \
+            "vnc.toml:15:16: '64' is not a value of 'limits.request-size': write a size from 8KiB to 1MiB, such as \
              \"16KiB\"",
         ],
     );
@@ -334,6 +375,7 @@ proptest! {
     fn no_value_makes_it_panic(
         key in prop::sample::select(vec![
             "listen", "target", "web", "listen-mode", "tls.mode", "tls.certificate", "websocket.heartbeat",
+            "websocket.text",
             "limits.connections", "limits.request-size", "limits.idle-timeout",
         ]),
         value in "(\"[ -!#-\\[\\]-~ä€]{0,12}\"|-?[0-9]{1,22}|\\[\\]|\\{\\}|true|1\\.5|1979-05-27)",

@@ -23,6 +23,11 @@ fn replay(name: &str, target: fn(&[u8])) {
 }
 
 #[test]
+fn base64_streams() {
+    replay("base64_stream", targets::base64_stream);
+}
+
+#[test]
 fn client_headers() {
     replay("client_header", targets::client_header);
 }
@@ -73,6 +78,26 @@ fn tables_of_tokens() {
 }
 
 #[test]
+fn rebind_environments() {
+    replay("rebind_environment", targets::rebind_environment);
+}
+
+#[test]
+fn recordings() {
+    replay("recording", targets::recording);
+}
+
+#[test]
+fn hixie_frames() {
+    replay("hixie_frames", targets::hixie_frames);
+}
+
+#[test]
 fn tunnels() {
     replay("tunnel", targets::tunnel);
+}
+
+#[test]
+fn utf8() {
+    replay("utf8", targets::utf8);
 }

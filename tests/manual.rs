@@ -19,7 +19,7 @@ use websockify::log::catalog;
 const OPTIONS_PAGE: &str = "packaging/man/websockify.1";
 const KEYS_PAGE: &str = "packaging/man/websockify.toml.5";
 /// The tables of a route's file; the first is what stands before all tables.
-const TABLES: [&str; 8] = ["", "tokens", "targets", "web", "tls", "access", "websocket", "limits"];
+const TABLES: [&str; 9] = ["", "tokens", "targets", "web", "tls", "access", "websocket", "record", "limits"];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_default()
@@ -108,6 +108,7 @@ fn the_page_of_the_options_names_every_exit_status() {
     let (section, _) = section.split_once(".SH ").unwrap();
     let named: BTreeSet<u8> = section.lines().filter_map(|line| line.strip_prefix(".B ")?.parse().ok()).collect();
     let exits = [
+        cli::Exit::BadData,
         cli::Exit::Bug,
         cli::Exit::ClassicUsage,
         cli::Exit::Config,
@@ -232,6 +233,9 @@ fn every_example_of_the_pages_passes_check() {
         let heading = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         let companion = match (table.as_str(), key.as_str()) {
             ("web", "follow-symlinks" | "listing") => "root = \"/usr/share/novnc\"\n",
+            ("record", "compression" | "size-limit" | "keep-files" | "keep-age") => {
+                "directory = \"/var/lib/websockify/vnc\"\n"
+            }
             ("tls", "mode") => "certificate = \"/etc/websockify/both.pem\"\n",
             ("tokens", "from" | "timeout") => "source = \"file:/etc/websockify/tokens\"\n",
             ("tokens", "end-sessions") => "source = \"jwt:/etc/websockify/jwt.pem\"\n",

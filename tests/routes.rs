@@ -11,9 +11,11 @@ use websockify::access::AllowedClients;
 use websockify::config::{Loaded, Position, Route, load_directory};
 use websockify::http;
 use websockify::limits::Limits;
+use websockify::record;
 use websockify::server::address::ListenAddress;
 use websockify::target::{Settings, Target};
 use websockify::tls;
+use websockify::websocket::codec::TextFrames;
 
 /// A directory with the route `vnc` and the files it may name.
 fn directory(text: &str) -> tempfile::TempDir {
@@ -54,6 +56,7 @@ allow-clients = ["10.9.9.9/8", "::1"]
 
 [websocket]
 heartbeat = "1m 30s"
+text = "accept"
 
 [limits]
 connections = 100
@@ -65,6 +68,13 @@ request-size = "64KiB"
 idle-timeout = "8h"
 close-timeout = "500ms"
 drain-timeout = "1m"
+
+[record]
+directory = "recordings"
+compression = "zstd"
+size-limit = "1GiB"
+keep-files = 100
+keep-age = "30days"
 "#,
     );
     let path = |name: &str| directory.path().join(name);
@@ -93,6 +103,15 @@ drain-timeout = "1m"
             }),
             allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
             heartbeat: Some(Duration::from_secs(90)),
+            exit_idle: None,
+            record: Some(record::Settings {
+                naming: record::Naming::InDirectory(path("recordings")),
+                compression: record::Form::Zstd,
+                size_max: Some(1 << 30),
+                files_max: NonZeroUsize::new(100),
+                age_max: Some(Duration::from_hours(24 * 30)),
+            }),
+            text: TextFrames::Accept,
             limits: Limits {
                 connections: NonZeroUsize::new(100).unwrap(),
                 connections_per_address: NonZeroUsize::new(10),
@@ -123,6 +142,9 @@ fn what_is_left_out_has_its_default() {
             tls: None,
             allow_clients: None,
             heartbeat: None,
+            exit_idle: None,
+            record: None,
+            text: TextFrames::Refuse,
             limits: Limits::default(),
         }
     );
@@ -141,9 +163,11 @@ fn tls_is_sniffed_and_web_is_careful_unless_told_otherwise() {
 }
 
 #[test]
-fn the_demo_page_is_built_in() {
-    let directory = directory("listen = \"0\"\ntarget = \"a:1\"\nweb = \"builtin:demo\"\n");
-    assert_eq!(load(&directory).route.web, Some(http::Web::Builtin(http::Builtin::Demo)));
+fn the_demo_page_and_the_terminal_are_built_in() {
+    for (name, set) in [("demo", http::Builtin::Demo), ("telnet", http::Builtin::Telnet)] {
+        let directory = directory(&format!("listen = \"0\"\ntarget = \"a:1\"\nweb = \"builtin:{name}\"\n"));
+        assert_eq!(load(&directory).route.web, Some(http::Web::Builtin(set)));
+    }
 }
 
 #[test]

@@ -67,6 +67,11 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a candidate on the proxies' CPU and waits until it accepts connections.
     pub fn start(kind: Kind, settings: &Settings, target: SocketAddr) -> Self {
+        Self::start_with(kind, settings, target, &[])
+    }
+
+    /// The same, with these options; the floor has none.
+    pub fn start_with(kind: Kind, settings: &Settings, target: SocketAddr, options: &[&str]) -> Self {
         let this = std::env::current_exe().expect("this program has a path");
         let mut command = Command::new(&this);
         // Our own launcher pins the process, ties its life to ours, and becomes the candidate.
@@ -77,13 +82,13 @@ impl Proxy {
                 None
             }
             Kind::Websockify => {
-                command.arg(&settings.websockify).args(["127.0.0.1:0", &target.to_string()]);
+                command.arg(&settings.websockify).args(options).args(["127.0.0.1:0", &target.to_string()]);
                 None
             }
             Kind::Debian => {
                 // It does not tell which port it was given for a zero.
                 let free = free_address();
-                command.arg(&settings.debian).args([free.to_string(), target.to_string()]);
+                command.arg(&settings.debian).args(options).args([free.to_string(), target.to_string()]);
                 Some(free)
             }
         };

@@ -14,6 +14,7 @@ mod generator;
 mod machine;
 mod payload;
 mod process_tree;
+mod recording;
 mod report;
 mod scenarios;
 mod statistics;
@@ -45,6 +46,8 @@ Usage: websockify-bench [OPTIONS]
   --websockify PATH    the program to measure (default: target/release/websockify)
   --debian PATH        its predecessor (default: /usr/bin/websockify)
   --seed N             repeat the order of an earlier run
+  --recording          measure what --record costs instead: with it and without, and with a disk that
+                       stands still (as root; --rounds, --websockify and --seed go with it)
   --apart              load and proxy on CPUs of their own in every scenario, not only in bulk
   --markdown           print the README's table, and nothing else, on stdout
   --json PATH          where the raw results go (default: target/bench/latest.json)
@@ -52,6 +55,13 @@ Usage: websockify-bench [OPTIONS]
 
 Paths by default are those of the repository this was built in.
 ";
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Topic {
+    Comparison,
+    Recording,
+}
 
 struct Options {
     quick: bool,
@@ -62,6 +72,7 @@ struct Options {
     debian: PathBuf,
     seed: u64,
     apart: bool,
+    topic: Topic,
     markdown: bool,
     json: PathBuf,
 }
@@ -79,6 +90,7 @@ impl Options {
             debian: PathBuf::from("/usr/bin/websockify"),
             seed: since_epoch.as_secs(),
             apart: false,
+            topic: Topic::Comparison,
             markdown: false,
             json: root.join("target/bench/latest.json"),
         };
@@ -95,6 +107,10 @@ impl Options {
                 "--debian" => options.debian = value()?.into(),
                 "--seed" => options.seed = number(&option, &value()?)?,
                 "--apart" => options.apart = true,
+                "--recording" => {
+                    options.topic = Topic::Recording;
+                    options.kinds = vec![Kind::Websockify];
+                }
                 "--markdown" => options.markdown = true,
                 "--json" => options.json = value()?.into(),
                 _ => return Err(format!("unknown option {option} (see --help)")),
@@ -185,11 +201,11 @@ fn bench(options: &Options) -> Result<(), String> {
     options.require_candidates()?;
     machine::allow_open_files(scenarios::OPEN_FILES);
     let cpus = Cpus::choose(options.apart);
-    let bench = Bench {
-        settings: Settings { websockify: options.websockify.clone(), debian: options.debian.clone(), cpus },
-        targets: Targets::start(cpus),
-        quick: options.quick,
-    };
+    let settings = Settings { websockify: options.websockify.clone(), debian: options.debian.clone(), cpus };
+    if options.topic == Topic::Recording {
+        return recording::run(settings, options.rounds, options.seed, &root().join("target/bench/recording"));
+    }
+    let bench = Bench { settings, targets: Targets::start(cpus), quick: options.quick };
     let mut run = Run {
         description: Description::new(&options.websockify, root()),
         cpus,

@@ -5,6 +5,9 @@
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use rebind::address;
+use rebind::rule::{Environment, Ports};
+use websockify::record::parse::{Line, Parser};
 use websockify::relay::tunnel::{Settings, Tunnel};
 use websockify::target::allow::Allowed;
 use websockify::target::source::jwt::JwtKey;
@@ -13,12 +16,17 @@ use websockify::target::source::table::{Table, entries};
 use websockify::target::source::{SourceText, answer};
 use websockify::target::token::{Place, TOKEN_BYTES_MAX, Token};
 use websockify::target::{Target, TargetError};
+use websockify::websocket::base64;
 use websockify::websocket::close::{Close, CloseCode};
+use websockify::websocket::codec::{HEADROOM, Outgoing, Payload, Protocol, TextFrames, buffer_bytes};
 use websockify::websocket::decoder::{DataKind, Decoder, Event};
-use websockify::websocket::encoder::{self, HEADROOM};
+use websockify::websocket::encoder;
 use websockify::websocket::error::ProtocolError;
-use websockify::websocket::handshake::Upgrade;
+use websockify::websocket::handshake::hixie::KEY3_BYTES;
+use websockify::websocket::handshake::{Opening, Version};
 use websockify::websocket::header::{CLIENT_HEADER_BYTES_MAX, ClientHeader};
+use websockify::websocket::hixie;
+use websockify::websocket::utf8::{HELD_BYTES_MAX, Mender, REPLACED_FACTOR, Validator};
 
 /// A header says the same however much follows it, and is never longer than it can be.
 pub fn client_header(input: &[u8]) {
@@ -44,31 +52,137 @@ pub fn close_payload(input: &[u8]) {
     }
 }
 
-/// A stream says the same whole and cut. The first byte says how it is cut.
-pub fn frames(input: &[u8]) {
+/// Base64 says the same whole and cut, and what it says is encoded to the same text again. The first byte says how it is
+/// cut; a line is a message.
+pub fn base64_stream(input: &[u8]) {
     let Some((&cut, stream)) = input.split_first() else { return };
-    let whole = hear([stream].into_iter());
-    assert_eq!(hear(stream.chunks(usize::from(cut % 16) + 1)), whole);
-    assert_eq!(hear(stream.chunks(usize::from(cut) + 1)), whole);
+    let whole = decode(stream, usize::MAX);
+    assert_eq!(decode(stream, usize::from(cut % 16) + 1), whole);
+    assert_eq!(decode(stream, 1), whole);
+    let mut buffer = whole.0.clone();
+    buffer.resize(base64::encoded_length(whole.0.len()), 0);
+    let length = base64::encode(&mut buffer, whole.0.len());
+    assert_eq!(decode(&buffer[..length], usize::MAX), (whole.0, None));
 }
 
-/// Header lines, of which some may be missing, doubled or wrong: an answer is one head, and adds no line of the client's.
+/// A stream of frames says the same whole and cut. The first byte says how it is cut.
+pub fn frames(input: &[u8]) {
+    let Some((&cut, stream)) = input.split_first() else { return };
+    let hear = |size| hear(stream.chunks(size), &mut Decoder::default(), Decoder::next);
+    let whole = hear(usize::MAX);
+    assert_eq!(hear(usize::from(cut % 16) + 1), whole);
+    assert_eq!(hear(usize::from(cut) + 1), whole);
+}
+
+/// A request line's URI, then header lines, of which some may be missing, doubled or wrong: an answer is one head, and
+/// adds no line of the client's.
 pub fn handshake(input: &[u8]) {
-    let headers: HeaderMap = input
-        .split(|&byte| byte == b'\n')
+    let mut lines = input.split(|&byte| byte == b'\n').peekable();
+    let uri = lines.next_if(|line| line.first() == Some(&b'/')).unwrap_or(b"/");
+    let Ok(mut request) = Request::get(uri).body(()) else { return };
+    *request.headers_mut() = headers(lines);
+    for is_tls in [false, true] {
+        match Opening::from_request(&request, is_tls) {
+            Ok(Opening::Complete(upgrade)) => assert_is_a_head(upgrade.answer(), upgrade.version()),
+            Ok(Opening::Challenged(challenge)) => {
+                let upgrade = challenge.complete([b'\n'; KEY3_BYTES]);
+                let (head, response) = upgrade.answer().split_at(upgrade.answer().len() - 16);
+                assert_is_a_head(head, upgrade.version());
+                assert_eq!(response.len(), 16);
+            }
+            Err(error) => assert!(error.status().is_client_error() && !error.to_string().is_empty()),
+        }
+    }
+}
+
+fn headers<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
+    lines
         .filter_map(|line| {
             let colon = line.iter().position(|&byte| byte == b':')?;
             let name = HeaderName::from_bytes(&line[..colon]).ok()?;
             Some((name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?))
         })
-        .collect();
-    match Upgrade::from_request(&headers) {
-        Ok(upgrade) => {
-            let answer = String::from_utf8(upgrade.answer()).expect("an answer is ASCII");
-            assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("\r\n\r\n"));
-            assert!((5..=6).contains(&answer.matches("\r\n").count()));
+        .collect()
+}
+
+fn assert_is_a_head(head: &[u8], version: Version) {
+    assert!(head.starts_with(b"HTTP/1.1 101 ") && head.ends_with(b"\r\n\r\n"), "{}", head.escape_ascii());
+    let lines = head.split(|&byte| byte == b'\n').count() - 1;
+    let expected = if matches!(version, Version::HyBi(_)) { 5..=6 } else { 6..=7 };
+    assert!(expected.contains(&lines), "{}", head.escape_ascii());
+}
+
+/// Frames of the old drafts say the same whole and cut. The first byte says how they are cut.
+pub fn hixie_frames(input: &[u8]) {
+    let Some((&cut, stream)) = input.split_first() else { return };
+    let hear =
+        |size| hear(stream.chunks(size), &mut hixie::Decoder::default(), |decoder, input, at| decoder.next(input, at));
+    let whole = hear(usize::MAX);
+    assert_eq!(hear(usize::from(cut % 16) + 1), whole);
+    assert_eq!(hear(1), whole);
+}
+
+/// Text is judged and mended as the standard library does it, whole and cut. The first byte says how it is cut.
+pub fn utf8(input: &[u8]) {
+    let Some((&cut, text)) = input.split_first() else { return };
+    for size in [usize::from(cut % 16) + 1, 1, usize::MAX] {
+        let mut validator = Validator::default();
+        let wrong = text.chunks(size).enumerate().find_map(|(number, piece)| {
+            let at = validator.check(piece).err()?;
+            Some(number * size.min(text.len()) + at)
+        });
+        let verdict = wrong.is_none() && validator.is_between_characters();
+        assert_eq!(verdict, str::from_utf8(text).is_ok());
+        if let Some(wrong) = wrong {
+            // What stands before it could still have become text.
+            assert!(str::from_utf8(&text[..wrong]).map_or_else(|error| error.error_len().is_none(), |_| true));
         }
-        Err(error) => assert!(error.status().is_client_error() && !error.to_string().is_empty()),
+
+        let (mut mender, mut mended, mut replaced) = (Mender::default(), Vec::new(), 0);
+        for piece in text.chunks(size) {
+            let mut buffer = vec![0xEE; HELD_BYTES_MAX + REPLACED_FACTOR * (piece.len() + HELD_BYTES_MAX)];
+            buffer[HELD_BYTES_MAX..HELD_BYTES_MAX + piece.len()].copy_from_slice(piece);
+            let part = mender.mend(&mut buffer, HELD_BYTES_MAX..HELD_BYTES_MAX + piece.len());
+            mended.extend_from_slice(&buffer[part.text]);
+            replaced += part.replaced;
+        }
+        let complete = &text[..text.len() - mender.held()];
+        assert_eq!(String::from_utf8_lossy(complete).as_bytes(), mended);
+        assert_eq!(replaced == 0, str::from_utf8(complete).is_ok());
+    }
+}
+
+/// What a program's environment says, in three lines, and the bytes of an address that it binds: whatever is moved is loopback
+/// of the same family, and tells the port that was asked for.
+pub fn rebind_environment(input: &[u8]) {
+    let mut parts = input.splitn(4, |&byte| byte == b'\n');
+    let mut line = || parts.next().filter(|line| *line != b"-");
+    let environment = Environment { list: line(), old: line(), new: line() };
+    let Ok(ports) = Ports::parse(environment) else { return };
+    let Some([flags, bytes @ ..]) = parts.next() else { return };
+    let Some(asked) = address::parse(bytes) else { return };
+    assert!(address::parse(&bytes[..15]).is_none());
+    let Some(moved) = ports.elsewhere(asked, || flags & 1 == 1) else { return };
+    assert!(moved.ip().to_canonical().is_loopback() && moved.is_ipv4() == asked.is_ipv4());
+    assert!(asked.port() != 0 && moved.port() != 0 && !ports.is_empty());
+    assert_eq!(ports.asked(moved), Some(asked.port()));
+}
+
+/// A recording's file, read line by line: whatever it holds, an entry is one only within the array, its payload is no longer
+/// than its line, and nothing comes behind the end.
+pub fn recording(input: &[u8]) {
+    let mut parser = Parser::default();
+    for line in input.split_inclusive(|&byte| byte == b'\n') {
+        let (began, ended) = (parser.has_begun(), parser.has_ended());
+        let mut again = parser.clone();
+        let read = parser.line(line);
+        assert_eq!(read, again.line(line));
+        match read {
+            Ok(Line::Entry(entry)) => assert!(began && !ended && entry.payload.len() < line.len()),
+            Ok(Line::End) => assert!(began && !ended && parser.has_ended()),
+            Ok(Line::Nothing) => {}
+            Err(mistake) => assert!(!mistake.to_string().is_empty() && parser.has_ended() == ended),
+        }
     }
 }
 
@@ -157,16 +271,26 @@ pub fn token_source(input: &[u8]) {
 }
 
 /// A session of which the input decides every step: a byte for what happens, a byte for how much, and what the client
-/// says from what follows.
+/// says from what follows; and first a byte for what it speaks.
 pub fn tunnel(input: &[u8]) {
+    let Some((&first, input)) = input.split_first() else { return };
     let mut now = Instant::now();
+    let protocol = match first % 6 {
+        0 => Protocol::HyBi(Payload::Binary(TextFrames::Refuse)),
+        1 => Protocol::HyBi(Payload::Binary(TextFrames::Accept)),
+        2 => Protocol::HyBi(Payload::Binary(TextFrames::Reply)),
+        3 => Protocol::HyBi(Payload::Base64),
+        4 => Protocol::Hixie75,
+        _ => Protocol::Hixie76,
+    };
     let settings = Settings {
+        protocol,
         heartbeat: Some(Duration::from_secs(20)),
         idle_timeout: Some(Duration::from_mins(1)),
         close_timeout: Duration::from_secs(5),
     };
     let mut tunnel = Tunnel::new(now, settings);
-    let (mut to_client, mut to_target) = (Vec::new(), 0);
+    let (mut to_client, mut to_target, mut replaced) = (Vec::new(), 0, 0);
     let mut rest = input;
     while let [what, amount, more @ ..] = rest {
         if tunnel.end().is_some() {
@@ -186,11 +310,15 @@ pub fn tunnel(input: &[u8]) {
                 tunnel.keep_for_target(&read[payload.start + taken..payload.end]);
             }
             4..=5 if tunnel.wants_target() => {
-                let mut buffer = vec![0xDD; HEADROOM + amount + 1];
-                let frame = tunnel.handle_target(now, &mut buffer, HEADROOM..HEADROOM + amount + 1);
+                // Text, and what is none, depending on how much it is.
+                let byte = u8::try_from(amount).expect("it was one");
+                let mut buffer = vec![byte; buffer_bytes(amount + 1)];
+                let place = HEADROOM..HEADROOM + amount + 1;
+                let Outgoing { frame, payload, replaced: lost } = tunnel.handle_target(now, &mut buffer, place);
+                replaced += lost as u64;
                 let taken = frame.len() * usize::from(*what >> 6) / 3;
                 to_client.extend_from_slice(&buffer[frame.start..frame.start + taken]);
-                tunnel.keep_for_client(&buffer[frame.start + taken..frame.end], amount + 1);
+                tunnel.keep_for_client(&buffer[frame.start + taken..frame.end], payload);
             }
             6..=7 => {
                 let count = amount.min(tunnel.to_client().len());
@@ -236,7 +364,10 @@ pub fn tunnel(input: &[u8]) {
     }
     let end = tunnel.end().expect("every ending is bounded");
     assert_eq!(end.to_target.accepted - end.to_target.lost, to_target);
-    assert_eq!(end.to_client.accepted - end.to_client.lost, payload_of(&to_client));
+    assert!(end.to_client.lost <= end.to_client.accepted);
+    if replaced == 0 {
+        assert_eq!(end.to_client.accepted - end.to_client.lost, payload_of(protocol, &to_client));
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -247,13 +378,33 @@ enum Heard {
     Error(ProtocolError),
 }
 
-fn hear<'a>(reads: impl Iterator<Item = &'a [u8]>) -> Vec<Heard> {
-    let mut decoder = Decoder::default();
+/// Decodes lines, each a message, in pieces of this size: the bytes, and the error that ended them.
+fn decode(stream: &[u8], size: usize) -> (Vec<u8>, Option<ProtocolError>) {
+    let (mut decoder, mut bytes) = (base64::Decoder::default(), Vec::new());
+    for message in stream.split(|&byte| byte == b'\n') {
+        for piece in message.chunks(size) {
+            let (mut buffer, mut to) = (piece.to_vec(), 0);
+            let outcome = decoder.decode(&mut buffer, 0..piece.len(), &mut to);
+            bytes.extend_from_slice(&buffer[..to]);
+            if let Err(error) = outcome {
+                return (bytes, Some(error));
+            }
+        }
+        decoder.end_message();
+    }
+    (bytes, None)
+}
+
+fn hear<'a, D>(
+    reads: impl Iterator<Item = &'a [u8]>,
+    decoder: &mut D,
+    next: impl Fn(&mut D, &mut [u8], &mut usize) -> Result<Option<Event>, ProtocolError>,
+) -> Vec<Heard> {
     let mut heard = Vec::new();
     for read in reads {
         let (mut input, mut position) = (read.to_vec(), 0);
         loop {
-            match decoder.next(&mut input, &mut position) {
+            match next(decoder, &mut input, &mut position) {
                 Ok(None) => break,
                 Ok(Some(Event::Data { kind, payload, message_end })) => {
                     match heard.last_mut() {
@@ -276,22 +427,38 @@ fn hear<'a>(reads: impl Iterator<Item = &'a [u8]>) -> Vec<Heard> {
     heard
 }
 
-/// Bytes of payload in frames of ours, of which the last may be cut off.
-fn payload_of(mut bytes: &[u8]) -> u64 {
+/// How many of the target's bytes are in frames of ours, of which the last may be cut off.
+fn payload_of(protocol: Protocol, mut bytes: &[u8]) -> u64 {
     let (mut payload, mut closed) = (0, false);
-    while let [first, second, rest @ ..] = bytes {
+    while let [first, rest @ ..] = bytes {
         assert!(!closed, "something follows the Close");
-        let (length, rest) = match (second, rest) {
-            (126, [high, low, rest @ ..]) => (usize::from(u16::from_be_bytes([*high, *low])), rest),
-            (126, _) => break,
-            (short, rest) => (usize::from(*short), rest),
-        };
+        let Some((length, rest)) = length_of(protocol, *first, rest) else { break };
         let here = length.min(rest.len());
-        if *first == 0x82 {
-            payload += here as u64;
-        }
-        closed = *first == 0x88;
-        bytes = &rest[here..];
+        payload += match (protocol, *first) {
+            (Protocol::HyBi(Payload::Base64), 0x81) | (Protocol::Hixie75 | Protocol::Hixie76, 0) => {
+                let text = &rest[..here / 4 * 4];
+                (text.len() / 4 * 3 - (text.split(|&character| character == b'=').count() - 1)) as u64
+            }
+            (Protocol::HyBi(_), 0x81 | 0x82) => here as u64,
+            _ => 0,
+        };
+        closed = *first == if matches!(protocol, Protocol::HyBi(_)) { 0x88 } else { 0xFF };
+        let end = usize::from(*first == 0 && here < rest.len()); // the FF
+        bytes = &rest[here + end..];
     }
     payload
+}
+
+/// How long the frame is that begins with this byte, and what follows its header.
+fn length_of(protocol: Protocol, first: u8, rest: &[u8]) -> Option<(usize, &[u8])> {
+    match (protocol, first, rest) {
+        (Protocol::HyBi(_), _, [126, high, low, rest @ ..]) => {
+            Some((usize::from(u16::from_be_bytes([*high, *low])), rest))
+        }
+        (Protocol::HyBi(_), _, [126, ..] | []) => None,
+        (Protocol::HyBi(_), _, [short, rest @ ..]) => Some((usize::from(*short), rest)),
+        (_, 0, _) => Some((rest.iter().position(|&byte| byte == 0xFF).unwrap_or(rest.len()), rest)),
+        (_, 0xFF, _) => Some((1, rest)),
+        (_, other, _) => panic!("the first byte of a frame: {other:#04x}"),
+    }
 }

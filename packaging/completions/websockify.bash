@@ -31,6 +31,9 @@ _websockify() {
             websockify,help)
                 cmd="websockify__subcmd__help"
                 ;;
+            websockify,replay)
+                cmd="websockify__subcmd__replay"
+                ;;
             websockify,serve)
                 cmd="websockify__subcmd__serve"
                 ;;
@@ -49,6 +52,9 @@ _websockify() {
             websockify__subcmd__help,help)
                 cmd="websockify__subcmd__help__subcmd__help"
                 ;;
+            websockify__subcmd__help,replay)
+                cmd="websockify__subcmd__help__subcmd__replay"
+                ;;
             websockify__subcmd__help,serve)
                 cmd="websockify__subcmd__help__subcmd__serve"
                 ;;
@@ -59,7 +65,7 @@ _websockify() {
 
     case "${cmd}" in
         websockify)
-            opts="-v -D -6 -h -V --verbose --traffic --record --daemon --run-once --timeout --idle-timeout --cert --key --key-password --ssl-only --ssl-target --verify-client --cafile --ssl-version --ssl-ciphers --unix-listen --unix-listen-mode --unix-target --inetd --web --web-auth --file-only --wrap-mode --prefer-ipv6 --target-config --token-plugin --token-source --host-token --allow-target --auth-plugin --auth-source --heartbeat --log-file --syslog --legacy-syslog --auto-pong --libserver --help --version serve check convert generate demo help"
+            opts="-v -D -6 -h -V --verbose --traffic --record --daemon --run-once --timeout --idle-timeout --cert --key --key-password --ssl-only --ssl-target --verify-client --cafile --ssl-version --ssl-ciphers --unix-listen --unix-listen-mode --unix-target --inetd --web --web-auth --file-only --wrap-mode --prefer-ipv6 --target-config --token-plugin --token-source --host-token --allow-target --auth-plugin --auth-source --heartbeat --log-file --syslog --legacy-syslog --auto-pong --libserver --help --version serve check convert generate replay demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -229,7 +235,7 @@ _websockify() {
             return 0
             ;;
         websockify__subcmd__help)
-            opts="serve check convert generate demo help"
+            opts="serve check convert generate replay demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -312,6 +318,20 @@ _websockify() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        websockify__subcmd__help__subcmd__replay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         websockify__subcmd__help__subcmd__serve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -319,6 +339,32 @@ _websockify() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__replay)
+            opts="-h --speed --hold --web --summary --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --speed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hold)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

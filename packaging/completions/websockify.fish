@@ -24,7 +24,7 @@ function __fish_websockify_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c websockify -n "__fish_websockify_needs_command" -l record -d '(*) Record sessions to FILE.N' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l record -d 'Record sessions to FILE.1, FILE.2 and so on, what is typed too' -r -F
 complete -c websockify -n "__fish_websockify_needs_command" -l timeout -d 'Stop accepting after so long, exit after the last session' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l idle-timeout -d 'Exit when there was no connection for so long' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l cert -d 'TLS certificate chain; if it exists, TLS is on [default: self.pem]' -r -F
@@ -39,8 +39,8 @@ complete -c websockify -n "__fish_websockify_needs_command" -l ssl-ciphers -d '(
 complete -c websockify -n "__fish_websockify_needs_command" -l unix-listen -d 'Listen on a Unix socket in place of a source port' -r -F
 complete -c websockify -n "__fish_websockify_needs_command" -l unix-listen-mode -d 'Permissions of that socket, in octal digits' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l unix-target -d 'Connect to a Unix socket in place of a target port' -r -F
-complete -c websockify -n "__fish_websockify_needs_command" -l web -d 'Serve the files of DIR on the same port; never lists a directory' -r -F
-complete -c websockify -n "__fish_websockify_needs_command" -l wrap-mode -d '(*) When PROGRAM ends: exit, ignore or respawn' -r -f -a "exit\t''
+complete -c websockify -n "__fish_websockify_needs_command" -l web -d 'Serve the files of DIR on the same port, or builtin:telnet' -r -F
+complete -c websockify -n "__fish_websockify_needs_command" -l wrap-mode -d 'When PROGRAM ends: exit, ignore or respawn' -r -f -a "exit\t''
 ignore\t''
 respawn\t''"
 complete -c websockify -n "__fish_websockify_needs_command" -l target-config -d 'Same as --token-plugin TokenFile --token-source FILE' -r
@@ -73,6 +73,7 @@ complete -c websockify -n "__fish_websockify_needs_command" -a "serve" -d 'Run t
 complete -c websockify -n "__fish_websockify_needs_command" -a "check" -d 'Tell what is wrong with routes, and what would be right'
 complete -c websockify -n "__fish_websockify_needs_command" -a "convert" -d 'Print the TOML that says the same as a classic command line'
 complete -c websockify -n "__fish_websockify_needs_command" -a "generate" -d 'Write what the systemd generator makes of the routes'
+complete -c websockify -n "__fish_websockify_needs_command" -a "replay" -d 'Serve a recording to browsers, as if it were the target'
 complete -c websockify -n "__fish_websockify_needs_command" -a "demo" -d 'Serve a built-in page that talks to a built-in target'
 complete -c websockify -n "__fish_websockify_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c websockify -n "__fish_websockify_using_subcommand serve" -l config -d 'The directory of the routes' -r -F
@@ -84,10 +85,16 @@ complete -c websockify -n "__fish_websockify_using_subcommand convert" -s h -l h
 complete -c websockify -n "__fish_websockify_using_subcommand generate" -l config -d 'The directory of the routes' -r -F
 complete -c websockify -n "__fish_websockify_using_subcommand generate" -l user -d 'For the manager of a user, not of the system'
 complete -c websockify -n "__fish_websockify_using_subcommand generate" -s h -l help -d 'Print help'
+complete -c websockify -n "__fish_websockify_using_subcommand replay" -l speed -d 'So many times as fast as it was; 0 or max: as fast as the browser takes it' -r
+complete -c websockify -n "__fish_websockify_using_subcommand replay" -l hold -d 'Keep the session open for so long after the last word, such as 30s, so that the last picture can be looked at' -r
+complete -c websockify -n "__fish_websockify_using_subcommand replay" -l web -d 'Serve the files of DIR on the same port, such as noVNC\'s' -r -F
+complete -c websockify -n "__fish_websockify_using_subcommand replay" -l summary -d 'Tell what is in it, and serve nothing'
+complete -c websockify -n "__fish_websockify_using_subcommand replay" -s h -l help -d 'Print help'
 complete -c websockify -n "__fish_websockify_using_subcommand demo" -s h -l help -d 'Print help'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "serve" -d 'Run the routes of a directory'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "check" -d 'Tell what is wrong with routes, and what would be right'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "convert" -d 'Print the TOML that says the same as a classic command line'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "generate" -d 'Write what the systemd generator makes of the routes'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "demo" -d 'Serve a built-in page that talks to a built-in target'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate replay demo help" -f -a "serve" -d 'Run the routes of a directory'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate replay demo help" -f -a "check" -d 'Tell what is wrong with routes, and what would be right'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate replay demo help" -f -a "convert" -d 'Print the TOML that says the same as a classic command line'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate replay demo help" -f -a "generate" -d 'Write what the systemd generator makes of the routes'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate replay demo help" -f -a "replay" -d 'Serve a recording to browsers, as if it were the target'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate replay demo help" -f -a "demo" -d 'Serve a built-in page that talks to a built-in target'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate replay demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -8,12 +8,18 @@ use super::classic::ClassicError;
 use super::options::Options;
 use crate::server::address::ListenAddress;
 
-/// The words that are not options: where to listen (None: the socket is inherited) and the target (None: tokens decide), both
-/// as a route's file writes them. The target is empty where it comes from what is not built yet.
-pub(super) fn addresses(
-    options: &Options,
-    start_directory: &Path,
-) -> Result<(Option<String>, Option<String>), ClassicError> {
+/// The words that are not options, as a route's file writes them.
+pub(super) struct Addresses {
+    /// Where to listen. None: the socket is inherited.
+    pub(super) listen: Option<String>,
+    /// None: tokens decide.
+    pub(super) target: Option<String>,
+    /// The port that a wrapped program binds. None: there is none, or it is to stay where it is.
+    pub(super) program_port: Option<u16>,
+}
+
+/// Reads the words that are not options.
+pub(super) fn addresses(options: &Options, start_directory: &Path) -> Result<Addresses, ClassicError> {
     let mut words = options.positionals.iter();
     let listen = match &options.unix_listen {
         Some(path) => Some(absolute("--unix-listen", path, start_directory)?),
@@ -25,13 +31,27 @@ pub(super) fn addresses(
     } else if options.token_plugin.is_some() || options.target_config.is_some() {
         None
     } else if !options.command.is_empty() {
-        Some(String::new())
+        // The program has the port that clients see, as far as it knows.
+        let port = program_port(listen.as_deref()).ok_or(ClassicError::ProgramPort)?;
+        let target = Some(format!("localhost:{port}"));
+        return no_more(words, Addresses { listen, target, program_port: Some(port) });
     } else {
         Some(target(words.next().ok_or(ClassicError::TooFewArguments)?)?)
     };
+    no_more(words, Addresses { listen, target, program_port: None })
+}
+
+fn no_more<'a>(mut words: impl Iterator<Item = &'a String>, found: Addresses) -> Result<Addresses, ClassicError> {
     match words.next() {
         Some(_) => Err(ClassicError::TooManyArguments),
-        None => Ok((listen, target)),
+        None => Ok(found),
+    }
+}
+
+fn program_port(listen: Option<&str>) -> Option<u16> {
+    match listen?.parse() {
+        Ok(ListenAddress::Tcp { port, .. }) if port != 0 => Some(port),
+        _ => None,
     }
 }
 

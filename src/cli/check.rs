@@ -1,14 +1,17 @@
 //! `websockify check`: what is wrong with routes, without starting them.
 //!
-//! Beyond what loading finds, it loads the certificates, reads the tokens and looks up the targets' names. A name that cannot be looked
-//! up is a warning: it may exist when a session needs it.
+//! Beyond what loading finds, it loads the certificates, reads the tokens, looks up the targets' names, and sees whether another
+//! program listens where a route is to. The last two give warnings: all may be well when the route starts. So is what the
+//! daemon could serve, and a unit cannot hold.
 
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 
-use super::Routes;
 use super::exit::Exit;
+use super::{Routes, taken};
 use crate::config::{self, Loaded, Problem, Surroundings, Survey, chain};
+use crate::socket::is_localhost;
+use crate::systemd::generator::misfits;
 use crate::target::targets::Targets;
 use crate::target::{self, Target};
 use crate::tls::{Tls, TlsError};
@@ -33,6 +36,10 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                 sound = false;
             }
         }
+        for (listen, misfit) in misfits(&loaded.route) {
+            let place = listen.and_then(|index| loaded.places.listen.get(index)).unwrap_or(&loaded.places.target);
+            writeln!(problems, "{place}: warning: not as a systemd unit: {misfit}")?;
+        }
         let (place, target) = (&loaded.places.target, &loaded.route.target);
         match (target, Targets::open(target, loaded.route.allow_targets.as_ref())) {
             (target::Settings::Fixed(target), _) => {
@@ -51,6 +58,14 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                 sound = false;
             }
         }
+        for (address, place) in loaded.route.listen.iter().zip(&loaded.places.listen) {
+            if let Some(holder) = taken::holder(address) {
+                writeln!(
+                    problems,
+                    "{place}: warning: {address} is in use now by {holder}: stop that, or listen elsewhere"
+                )?;
+            }
+        }
         if sound {
             writeln!(out, "{}: ok", loaded.route.name)?;
         }
@@ -67,7 +82,8 @@ fn concerns(problem: &Problem, loaded: &Loaded) -> bool {
 
 fn look_up(target: &Target) -> io::Result<()> {
     match target {
+        Target::Tcp { host, .. } if is_localhost(host) => Ok(()),
         Target::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().map(drop),
-        Target::Unix(_) => Ok(()),
+        Target::Program(_) | Target::Unix(_) => Ok(()),
     }
 }

@@ -10,21 +10,26 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::addresses::{absolute, addresses};
+use super::addresses::{Addresses, absolute, addresses};
 use super::exit::{Answer, Exit};
 use super::options::{Options, usage_error};
 use super::tokens;
-use crate::config::file::{File, Tls, Web, WebSocket};
+use crate::config::file::{File, Record, Tls, Web, WebSocket};
 use crate::config::meaning::Sockets;
 use crate::config::{Mistake, Route, chain};
 use crate::log;
+use crate::program;
+use crate::record::Naming;
 use crate::server::Lifetime;
 
 /// A classic command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classic {
-    /// Its only route. It listens nowhere when `inetd` is set.
+    /// Its only route. It listens nowhere when `inetd` is set. With a program whose port is moved, its target is the port that
+    /// the program binds, until it is known where that is moved to.
     pub route: Route,
+    /// What is behind `--`.
+    pub program: Option<program::Settings>,
     /// When the process ends by itself.
     pub lifetime: Lifetime,
     /// Where the log goes.
@@ -60,6 +65,10 @@ pub(super) enum ClassicError {
     TargetPort(String),
     #[error("Error parsing syslog port: '{0}' does not end in a number from 0 to 65535")]
     SyslogPort(String),
+    #[error(
+        "-- PROGRAM needs a listen port from 1 to 65535, which is the port that the program binds, or --unix-target"
+    )]
+    ProgramPort,
     #[error("SSL only and {} not found", .0.display())]
     SslOnly(PathBuf),
     #[error("{option}: {} is not UTF-8", path.display())]
@@ -71,6 +80,8 @@ pub(super) enum ClassicError {
     TokenPlugin(String),
     #[error("Error parsing the source of TokenRedis: write HOST[:PORT[:DATABASE[:PASSWORD[:NAMESPACE]]]]")]
     RedisSource,
+    #[error("--record: {} is no file's name: write one, to which the number of each session is appended", .0.display())]
+    RecordFile(PathBuf),
     #[error("{}: not built yet", .0.join(", "))]
     NotBuilt(Vec<&'static str>),
     #[error(transparent)]
@@ -88,6 +99,7 @@ impl From<Mistake> for ClassicError {
                 "tls.key" => "--key",
                 "tokens.source" => "--token-source",
                 "web" => "--web",
+                "record.directory" => "--record",
                 other => other,
             };
             *key = option.to_owned();
@@ -111,16 +123,21 @@ impl Classic {
     pub(super) fn parse(arguments: &[OsString], start_directory: &Path) -> Result<Self, Answer> {
         let spoken = Spoken::new(Options::read(arguments)?, start_directory)?;
         let sockets = if spoken.inetd { Sockets::Inherited } else { Sockets::Bound };
-        let route = spoken.file.into_route("websockify", start_directory, sockets).map_err(ClassicError::from)?;
-        let Options { daemon, traffic, .. } = spoken.options;
-        let (lifetime, log, inetd, notes) = (spoken.lifetime, spoken.log, spoken.inetd, spoken.notes);
-        Ok(Self { route, lifetime, log, daemon, inetd, traffic, notes })
+        let mut route = spoken.file.into_route("websockify", start_directory, sockets).map_err(ClassicError::from)?;
+        let Options { daemon, traffic, record, .. } = spoken.options;
+        if let (Some(settings), Some(file)) = (&mut route.record, record) {
+            // What a route's file cannot say. Without a slash at the end, before the number.
+            settings.naming = Naming::Numbered(start_directory.join(file).components().collect());
+        }
+        let (program, lifetime, log) = (spoken.program, spoken.lifetime, spoken.log);
+        Ok(Self { route, program, lifetime, log, daemon, inetd: spoken.inetd, traffic, notes: spoken.notes })
     }
 }
 
 /// A classic command line as a file and the rest.
 pub(super) struct Spoken {
     pub(super) file: File,
+    pub(super) program: Option<program::Settings>,
     pub(super) lifetime: Lifetime,
     pub(super) log: log::Settings,
     pub(super) inetd: bool,
@@ -132,7 +149,8 @@ pub(super) struct Spoken {
 impl Spoken {
     pub(super) fn new(options: Options, start_directory: &Path) -> Result<Self, ClassicError> {
         check_dependencies(&options)?;
-        let (listen, target) = addresses(&options, start_directory)?;
+        let Addresses { listen, target, program_port } = addresses(&options, start_directory)?;
+        let program = program(&options, program_port);
         let log = log_settings(&options, start_directory)?;
         refuse_unbuilt(&options)?;
 
@@ -141,7 +159,7 @@ impl Spoken {
         if let Some(mode) = listen_mode.as_ref().filter(|mode| !is_mode(mode)) {
             return Err(ClassicError::ListenMode(mode.clone()));
         }
-        let web = options.web.as_ref().map(|web| absolute("--web", web, start_directory)).transpose()?;
+        let web = options.web.as_ref().map(|web| web_root(web, start_directory)).transpose()?;
         let file = File {
             listen: listen.map(|listen| said(vec![said(listen)])),
             listen_mode: listen_mode.map(said),
@@ -150,8 +168,9 @@ impl Spoken {
             targets: tokens::targets(&options),
             web: web.map(|web| Web::Short(said(web))),
             tls: tls(&options, start_directory, &mut notes)?,
+            record: record(&options, start_directory)?,
             websocket: unless_zero(options.heartbeat)
-                .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))) }),
+                .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))), text: None }),
             ..File::default()
         };
         note_what_has_no_effect(&options, &mut notes);
@@ -160,7 +179,15 @@ impl Spoken {
             timeout: unless_zero(options.timeout).map(Duration::from_secs),
             idle_timeout: unless_zero(options.idle_timeout).map(Duration::from_secs),
         };
-        Ok(Self { file, lifetime, log, inetd: options.inetd, notes, options })
+        Ok(Self { file, program, lifetime, log, inetd: options.inetd, notes, options })
+    }
+}
+
+/// A directory, or pages of the program as in a route file. A directory with such a name is `./builtin:NAME`.
+fn web_root(web: &Path, start_directory: &Path) -> Result<String, ClassicError> {
+    match web.to_str() {
+        Some(builtin) if builtin.starts_with("builtin:") => Ok(builtin.to_owned()),
+        _ => absolute("--web", web, start_directory),
     }
 }
 
@@ -188,6 +215,13 @@ fn check_dependencies(options: &Options) -> Result<(), ClassicError> {
     Ok(())
 }
 
+/// A mode that is none was refused when the options were read.
+fn program(options: &Options, port: Option<u16>) -> Option<program::Settings> {
+    let command = program::Command::new(options.command.clone())?;
+    let on_exit = options.wrap_mode.as_deref().and_then(|mode| mode.parse().ok()).unwrap_or_default();
+    Some(program::Settings { command, port, on_exit })
+}
+
 fn is_mode(text: &str) -> bool {
     text.bytes().all(|digit| digit.is_ascii_digit()) && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o777)
 }
@@ -210,6 +244,16 @@ fn tls(options: &Options, start_directory: &Path, notes: &mut Vec<String>) -> Re
     }))
 }
 
+/// A route's file names the directory only.
+fn record(options: &Options, start_directory: &Path) -> Result<Option<Record>, ClassicError> {
+    let Some(file) = &options.record else { return Ok(None) };
+    let file = start_directory.join(file);
+    let directory = file.parent().filter(|_| file.file_name().is_some());
+    let directory = directory.ok_or_else(|| ClassicError::RecordFile(file.clone()))?;
+    let directory = absolute("--record", directory, start_directory)?;
+    Ok(Some(Record { directory: Some(said(directory)), ..Record::default() }))
+}
+
 fn log_settings(options: &Options, start_directory: &Path) -> Result<log::Settings, ClassicError> {
     let server = match options.syslog.as_deref() {
         None => None,
@@ -230,7 +274,6 @@ fn log_settings(options: &Options, start_directory: &Path) -> Result<log::Settin
 
 fn refuse_unbuilt(options: &Options) -> Result<(), ClassicError> {
     let asked_for = [
-        (options.record.is_some(), "--record"),
         (options.key_password.is_some(), "--key-password"),
         (options.ssl_target, "--ssl-target"),
         (options.verify_client, "--verify-client"),
@@ -239,8 +282,6 @@ fn refuse_unbuilt(options: &Options) -> Result<(), ClassicError> {
         (options.auth_plugin.is_some(), "--auth-plugin"),
         (options.auth_source.is_some(), "--auth-source"),
         (options.web_auth, "--web-auth"),
-        (options.wrap_mode.is_some() && !options.command.is_empty(), "--wrap-mode"),
-        (!options.command.is_empty(), "-- PROGRAM"),
     ];
     let unbuilt: Vec<_> = asked_for.into_iter().filter(|(asked, _)| *asked).map(|(_, option)| option).collect();
     if unbuilt.is_empty() { Ok(()) } else { Err(ClassicError::NotBuilt(unbuilt)) }
@@ -251,7 +292,7 @@ fn note_what_has_no_effect(options: &Options, notes: &mut Vec<String>) {
         (options.auto_pong, "--auto-pong has no effect: pings are always answered"),
         (options.libserver, "--libserver has no effect: there is one server"),
         (options.cafile.is_some(), "--cafile has no effect without --verify-client"),
-        (options.wrap_mode.is_some(), "--wrap-mode has no effect without -- PROGRAM"),
+        (options.wrap_mode.is_some() && options.command.is_empty(), "--wrap-mode has no effect without -- PROGRAM"),
     ];
     notes.extend(idle.into_iter().filter(|(typed, _)| *typed).map(|(_, note)| note.to_owned()));
 }

@@ -23,6 +23,9 @@ pub fn convert(arguments: &[OsString], start_directory: &Path) -> Answer {
 fn toml_of(arguments: &[OsString], start_directory: &Path) -> Result<String, Answer> {
     let named = arguments.first().is_some_and(|first| Path::new(first).file_name() == Some("websockify".as_ref()));
     let spoken = Spoken::new(Options::read(&arguments[usize::from(named)..])?, start_directory)?;
+    if spoken.program.is_some() {
+        return Err(ClassicError::NotBuilt(vec!["-- PROGRAM in a route's file"]).into());
+    }
     if spoken.inetd {
         return Err(usage_error("--inetd cannot be converted: give the address that inetd listens on instead"));
     }
@@ -45,6 +48,7 @@ fn toml_of(arguments: &[OsString], start_directory: &Path) -> Result<String, Ans
 fn comments(spoken: &Spoken) -> Vec<String> {
     let options = &spoken.options;
     let elsewhere = [
+        (options.record.is_some(), "--record: files are named by route, time and session, in the same directory"),
         (options.daemon, "-D: not in the file; whoever starts it keeps it in the background"),
         (spoken.lifetime.run_once, "--run-once: not in the file; only the classic command line has it"),
         (spoken.lifetime.timeout.is_some(), "--timeout: not in the file; only the classic command line has it"),

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// A file that was named is not what it should be.
+    BadData,
     /// A bug of this program.
     Bug,
     /// The classic command line is wrong.
@@ -17,6 +19,8 @@ pub enum Exit {
     Config,
     /// Something is asked for that is not built yet.
     NotBuilt,
+    /// A wrapped program has ended so.
+    Program(u8),
     /// Done.
     Success,
     /// The system refused something: a socket, a file.
@@ -29,9 +33,11 @@ impl Exit {
     /// The number that the parent process sees.
     pub fn status(self) -> u8 {
         match self {
+            Self::Program(status) => status,
             Self::Success => 0,
             Self::ClassicUsage => 2,
             Self::Usage => 64,
+            Self::BadData => 65,
             Self::NotBuilt => 69,
             Self::Bug => 70,
             Self::SystemError => 71,

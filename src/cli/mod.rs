@@ -10,6 +10,8 @@ mod convert;
 mod exit;
 mod generate;
 mod options;
+mod replay;
+mod taken;
 mod tokens;
 mod verbs;
 
@@ -21,6 +23,7 @@ pub use classic::Classic;
 pub use convert::convert;
 pub use exit::{Answer, Exit};
 pub use generate::{Generate, parse_generator};
+pub use replay::{Replay, summarize};
 
 use clap::CommandFactory as _;
 
@@ -40,8 +43,12 @@ pub enum Command {
     Demo(ListenAddress),
     /// Write the drop-ins of routes' units: see [`Generate`].
     Generate(Generate),
+    /// Serve a recording.
+    Replay(Replay),
     /// Run routes.
     Serve(Serve),
+    /// Tell what is in a recording: see [`summarize()`].
+    Summarize(PathBuf),
 }
 
 /// Some routes of a directory.

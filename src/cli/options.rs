@@ -18,7 +18,7 @@ websockify [options] [SOURCE_ADDRESS:]SOURCE_PORT TARGET_ADDRESS:TARGET_PORT
        websockify [options] --unix-target=FILE [SOURCE_ADDRESS:]SOURCE_PORT
        websockify [options] --token-plugin=CLASS [SOURCE_ADDRESS:]SOURCE_PORT
        websockify [options] [SOURCE_ADDRESS:]SOURCE_PORT -- PROGRAM [ARGUMENTS]
-       websockify serve|check|convert|generate|demo|help [options]";
+       websockify serve|check|convert|generate|replay|demo|help [options]";
 
 const AFTER_HELP: &str = "\
 Verbs, each with --help:
@@ -26,6 +26,7 @@ Verbs, each with --help:
   check [NAME...]              Tell what is wrong with routes, and what would be right
   convert -- OLD COMMAND LINE  Print the TOML that says the same
   generate DIR                 Write the systemd drop-ins of the routes into DIR
+  replay FILE                  Serve a recording, as if it were the target, or tell what is in it
   demo [[ADDRESS:]PORT]        Serve a built-in page that talks to a built-in target
   help [VERB]                  Print this, or the help of a verb
 
@@ -65,7 +66,7 @@ pub(super) struct Options {
     /// Print a symbol on standard output for each thing that moves
     #[arg(long)]
     pub(super) traffic: bool,
-    /// (*) Record sessions to FILE.N
+    /// Record sessions to FILE.1, FILE.2 and so on, what is typed too
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) record: Option<PathBuf>,
     /// Run in the background
@@ -120,7 +121,7 @@ pub(super) struct Options {
     /// Take the socket from standard input; no source port
     #[arg(long)]
     pub(super) inetd: bool,
-    /// Serve the files of DIR on the same port; never lists a directory
+    /// Serve the files of DIR on the same port, or builtin:telnet
     #[arg(long, value_name = "DIR", allow_hyphen_values = true)]
     pub(super) web: Option<PathBuf>,
     /// (*) Ask for authentication of plain requests too
@@ -129,7 +130,7 @@ pub(super) struct Options {
     /// Accepted, directories are never listed
     #[arg(long)]
     pub(super) file_only: bool,
-    /// (*) When PROGRAM ends: exit, ignore or respawn
+    /// When PROGRAM ends: exit, ignore or respawn
     #[arg(long, value_name = "MODE", hide_possible_values = true, value_parser = ["exit", "ignore", "respawn"])]
     pub(super) wrap_mode: Option<String>,
     /// Prefer IPv6 addresses to listen on

@@ -2,19 +2,21 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
 
 use super::exit::{Answer, Exit};
 use super::generate::{Generate, Report};
-use super::{Command, Routes, Serve};
+use super::{Command, Replay, Routes, Serve};
 use crate::config;
 use crate::log;
+use crate::replay::Speed;
 use crate::server::address::{ListenAddress, ListenAddressError};
 use crate::systemd::generator::{Generator, Scope};
 
 /// A first word that is one of these is a verb, not the source address of a classic command line.
-pub(super) const NAMES: &[&str] = &["serve", "check", "convert", "generate", "demo", "help"];
+pub(super) const NAMES: &[&str] = &["serve", "check", "convert", "generate", "replay", "demo", "help"];
 
 /// Bridges WebSocket clients to stream sockets
 #[derive(Debug, Parser)]
@@ -65,6 +67,34 @@ enum Verb {
         #[arg(long)]
         user: bool,
     },
+    /// Serve a recording to browsers, as if it were the target
+    #[command(
+        after_help = "What a browser sends is read and ignored. Each session begins the recording anew, and ends with it. \
+                      FILE may be of any version of websockify, and compressed by gzip or zstd. \
+                      Exit status: 65 when FILE is not a recording, or a damaged one."
+    )]
+    Replay {
+        /// The recording
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Where to listen; 0 picks a free port
+        #[arg(value_name = "[ADDRESS:]PORT", default_value = "localhost:6080", value_parser = demo_address,
+              conflicts_with = "summary")]
+        address: ListenAddress,
+        /// So many times as fast as it was; 0 or max: as fast as the browser takes it
+        #[arg(long, value_name = "N", default_value = "1", conflicts_with = "summary")]
+        speed: Speed,
+        /// Keep the session open for so long after the last word, such as 30s, so that the last picture can be looked at
+        #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration,
+              conflicts_with = "summary")]
+        hold: Duration,
+        /// Serve the files of DIR on the same port, such as noVNC's
+        #[arg(long, value_name = "DIR", conflicts_with = "summary")]
+        web: Option<PathBuf>,
+        /// Tell what is in it, and serve nothing
+        #[arg(long)]
+        summary: bool,
+    },
     /// Serve a built-in page that talks to a built-in target
     Demo {
         /// Where to listen; 0 picks a free port
@@ -111,6 +141,10 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, Answer> {
             let scope = if user { Scope::User } else { Scope::System };
             let generator = Generator { routes: config, units, scope };
             Command::Generate(Generate { generator, report: Report::StandardError })
+        }
+        Verb::Replay { file, summary: true, .. } => Command::Summarize(file),
+        Verb::Replay { file, address, speed, hold, web, summary: false } => {
+            Command::Replay(Replay { file, address, speed, hold, web })
         }
         Verb::Demo { address } => Command::Demo(address),
     })

@@ -54,7 +54,19 @@ impl Reader<'_> {
         }
     }
 
-    fn count(&mut self, key: &str, written: Option<Spanned<i64>>) -> Option<usize> {
+    pub(super) fn exit_idle(&mut self, written: Option<Spanned<String>>) -> Option<Duration> {
+        // Started again more often than once a second, the service would meet the unit's StartLimitBurst= one day.
+        const MIN: Duration = Duration::from_secs(1);
+        let place = written.as_ref().map(Spanned::span).unwrap_or_default();
+        let limit = self.duration("exit-idle", written, "\"10min\"", "the daemon stays")?;
+        if limit < MIN {
+            self.complain(place, Mistake::ExitIdle(limit.into()));
+            return None;
+        }
+        Some(limit)
+    }
+
+    pub(super) fn count(&mut self, key: &str, written: Option<Spanned<i64>>) -> Option<usize> {
         const MAX: i64 = 1_000_000; // descriptors of a process end far below
         let written = written?;
         let number = *written.get_ref();

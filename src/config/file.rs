@@ -23,10 +23,12 @@ pub(crate) struct File {
     pub(crate) target: Option<Spanned<String>>,
     pub(crate) tokens: Option<Tokens>,
     pub(crate) targets: Option<Targets>,
+    pub(crate) exit_idle: Option<Spanned<String>>,
     pub(crate) web: Option<Web>,
     pub(crate) tls: Option<Tls>,
     pub(crate) access: Option<Access>,
     pub(crate) websocket: Option<WebSocket>,
+    pub(crate) record: Option<Record>,
     pub(crate) limits: Option<Limits>,
 }
 
@@ -95,6 +97,20 @@ pub(crate) struct Access {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct WebSocket {
     pub(crate) heartbeat: Option<Spanned<String>>,
+    pub(crate) text: Option<Spanned<String>>,
+}
+
+/// `[record]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Record {
+    #[serde(skip)]
+    pub(crate) place: Range<usize>,
+    pub(crate) directory: Option<Spanned<String>>,
+    pub(crate) compression: Option<Spanned<String>>,
+    pub(crate) size_limit: Option<Spanned<String>>,
+    pub(crate) keep_files: Option<Spanned<i64>>,
+    pub(crate) keep_age: Option<Spanned<String>>,
 }
 
 /// `[limits]`.
@@ -135,12 +151,18 @@ impl File {
                 Tokens::read,
             ),
             targets: table.table("targets", "a table [targets] with allow = [\"10.0.0.0/8:5900-5999\"]", Targets::read),
+            exit_idle: table.take("exit-idle", "exit-idle = \"10min\""),
             web: table.string_or_table("web", "web = \"/usr/share/novnc\"", Web::Short, |table| {
                 Web::Table(WebTable::read(table))
             }),
             tls: table.table("tls", "a table [tls] with certificate = \"/etc/ssl/vnc.pem\"", Tls::read),
             access: table.table("access", "a table [access] with allow-clients = [\"10.0.0.0/8\"]", Access::read),
             websocket: table.table("websocket", "a table [websocket] with heartbeat = \"30s\"", WebSocket::read),
+            record: table.table(
+                "record",
+                "a table [record] with directory = \"/var/lib/websockify/vnc\"",
+                Record::read,
+            ),
             limits: table.table("limits", "a table [limits] with connections = 100", Limits::read),
         };
         table.finish();
@@ -200,7 +222,20 @@ impl Access {
 
 impl WebSocket {
     fn read(table: &mut Table<'_, '_>) -> Self {
-        Self { heartbeat: table.take("heartbeat", "heartbeat = \"30s\"") }
+        Self { heartbeat: table.take("heartbeat", "heartbeat = \"30s\""), text: table.take("text", "text = \"reply\"") }
+    }
+}
+
+impl Record {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            place: table.span(),
+            directory: table.take("directory", super::EXAMPLE_RECORD),
+            compression: table.take("compression", "compression = \"zstd\""),
+            size_limit: table.take("size-limit", "size-limit = \"1GiB\""),
+            keep_files: table.take("keep-files", "keep-files = 100"),
+            keep_age: table.take("keep-age", "keep-age = \"30days\""),
+        }
     }
 }
 

@@ -63,12 +63,12 @@ impl File {
         let listen = reader.listen(self.listen, self.listen_mode, sockets);
         let (target, target_place) = reader.targets(self.target, self.tokens);
         let allow_targets = self.targets.and_then(|targets| reader.allow_targets(targets));
+        let exit_idle = reader.exit_idle(self.exit_idle);
         let web = self.web.and_then(|web| reader.web(web));
         let tls = self.tls.and_then(|tls| reader.tls(tls));
         let allow_clients = self.access.and_then(|access| reader.allow_clients(access));
-        let heartbeat = self.websocket.and_then(|websocket| {
-            reader.duration("websocket.heartbeat", websocket.heartbeat, "\"30s\"", "no pings are sent")
-        });
+        let (heartbeat, text) = reader.websocket(self.websocket.unwrap_or_default());
+        let record = self.record.and_then(|record| reader.record(record));
         let limits = reader.limits(self.limits.unwrap_or_default());
 
         let sound = complaints.len() == before;
@@ -82,6 +82,9 @@ impl File {
             tls,
             allow_clients,
             heartbeat,
+            text,
+            exit_idle,
+            record,
             limits,
         });
         Meaning { route, listen, target: target_place, certificate, key }
@@ -102,8 +105,8 @@ impl File {
 /// Parses values and notes what is wrong with them.
 pub(super) struct Reader<'a> {
     name: &'a str,
-    base: &'a Path,
-    surroundings: &'a Surroundings,
+    pub(super) base: &'a Path,
+    pub(super) surroundings: &'a Surroundings,
     complaints: &'a mut Vec<Complaint>,
 }
 
@@ -164,11 +167,13 @@ impl Reader<'_> {
         let table = match written {
             file::Web::Short(text) => {
                 if let Some(name) = text.get_ref().strip_prefix("builtin:") {
-                    if name == "demo" {
-                        return Some(http::Web::Builtin(http::Builtin::Demo));
-                    }
-                    self.complain(text.span(), Mistake::NotBuiltIn(text.get_ref().clone()));
-                    return None;
+                    return match name.parse() {
+                        Ok(set) => Some(http::Web::Builtin(set)),
+                        Err(error) => {
+                            self.complain(text.span(), Mistake::Builtin(error));
+                            None
+                        }
+                    };
                 }
                 return self.directory("web", &text, false, false);
             }

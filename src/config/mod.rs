@@ -11,8 +11,10 @@ pub(crate) mod file;
 pub(crate) mod meaning;
 mod place;
 mod problem;
+mod recording;
 mod surroundings;
 mod tokens;
+mod websocket;
 
 use std::time::Duration;
 
@@ -26,7 +28,8 @@ pub(crate) use surroundings::{ABSENT, Surroundings, credential_name};
 use crate::server::address::ListenAddress;
 use crate::target;
 use crate::target::allow::AllowedTargets;
-use crate::{access::AllowedClients, http, limits::Limits, tls};
+use crate::websocket::codec::TextFrames;
+use crate::{access::AllowedClients, http, limits::Limits, record, tls};
 
 /// Where the routes of the system are.
 pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
@@ -35,6 +38,7 @@ const EXAMPLE_LISTEN: &str = "listen = \"6080\"";
 const EXAMPLE_TARGET: &str = "target = \"localhost:5900\"";
 const EXAMPLE_SOURCE: &str = "source = \"file:/etc/websockify/tokens\"";
 const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
+const EXAMPLE_RECORD: &str = "directory = \"/var/lib/websockify/vnc\"";
 const EXAMPLE_CERTIFICATE: &str = "certificate = \"/etc/ssl/vnc.pem\"";
 
 /// One route, fully understood: what a TOML file or a classic command line means.
@@ -58,6 +62,12 @@ pub struct Route {
     pub allow_clients: Option<AllowedClients>,
     /// Interval of the WebSocket pings sent to clients; None: no pings.
     pub heartbeat: Option<Duration>,
+    /// After so long without a connection the daemon ends, if systemd starts it again for the next. None: never.
+    pub exit_idle: Option<Duration>,
+    /// What of its sessions is recorded; None: nothing.
+    pub record: Option<record::Settings>,
+    /// What becomes of text frames.
+    pub text: TextFrames,
     /// Its bounds.
     pub limits: Limits,
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use super::place::Place;
 use crate::access::NetworkError;
+use crate::http::BuiltinError;
 use crate::server::address::ListenAddressError;
 use crate::target::TargetError;
 use crate::target::allow::AllowedError;
@@ -29,7 +30,7 @@ pub enum Mistake {
         /// The system's reason.
         source: io::Error,
     },
-    /// A web root that is a file.
+    /// A web root, or a directory for recordings, that is a file.
     #[error("'{key}': {} is not a directory", path.display())]
     NotADirectory {
         /// The key that names it.
@@ -45,9 +46,9 @@ pub enum Mistake {
         /// After relative paths were resolved.
         path: PathBuf,
     },
-    /// A web page set that does not exist.
-    #[error("'{0}' is not built in: write \"builtin:demo\", or a directory")]
-    NotBuiltIn(String),
+    /// A set of pages that is not in the program.
+    #[error(transparent)]
+    Builtin(BuiltinError),
     /// A word where only a few are allowed.
     #[error("'{text}' is not a value of '{key}': write {}", alternatives(choices))]
     Choice {
@@ -64,6 +65,11 @@ pub enum Mistake {
              write less than {0}"
     )]
     ConnectTimeout(humantime::Duration),
+    /// A daemon that would end all the time.
+    #[error(
+        "'exit-idle' is {0}, and less than 1s: write \"1s\" at least, or systemd would take the restarts for a failure"
+    )]
+    ExitIdle(humantime::Duration),
     /// A number beyond its bounds.
     #[error("{number} is out of range: '{key}' is from {min} to {max}")]
     Count {
@@ -173,6 +179,12 @@ pub enum Mistake {
         key: String,
         /// How it could be written.
         example: &'static str,
+    },
+    /// A bound of recordings that cannot be read or is too small.
+    #[error("'{text}' is not a value of 'record.size-limit': write a size from 4KiB on, such as \"1GiB\"")]
+    RecordSize {
+        /// What was written.
+        text: String,
     },
     /// A size that cannot be read or is beyond its bounds.
     #[error("'{text}' is not a value of 'limits.request-size': write a size from 8KiB to 1MiB, such as \"16KiB\"")]

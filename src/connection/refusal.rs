@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, Request, StatusCode, header};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::http::{farewell, refuse};
 use crate::log::Kind;
@@ -18,6 +18,7 @@ use crate::target::targets::ResolveError;
 use crate::target::token::{NoToken, TokenName};
 use crate::tls::Stream;
 use crate::websocket::close::{Close, CloseCode};
+use crate::websocket::codec::TextFrames;
 use crate::websocket::encoder;
 use crate::websocket::handshake::Upgrade;
 
@@ -37,18 +38,33 @@ impl From<ResolveError> for Refusal {
 }
 
 impl Refusal {
+    /// As far as the quota allows: whoever likes can be refused, as fast as they like.
     pub(super) fn log(&self, id: SessionId, peer: Peer, site: &Site) {
+        let Some(unlogged) = site.quotas.admit(self.kind(), Instant::now().into_std()) else { return };
+        let unlogged = (unlogged > 0).then_some(unlogged);
+        let route = &site.name;
         match self {
-            Self::Dial { target, token, error } => log_dial_error(id, peer, site, (target, *token), error),
-            Self::Resolve(error) => log_resolve_error(id, peer, site, error, self.reason()),
+            Self::Dial { target, token, error } => log_dial_error(id, peer, site, (target, *token), error, unlogged),
+            Self::Resolve(error) => log_resolve_error(id, peer, site, error, self.reason(), unlogged),
             Self::OutOfOrder => {
                 let kind = Kind::OutOfOrder.id();
-                info!(kind, session = %id, client = %peer, route = site.name, "refused: {}", self.reason());
+                info!(kind, session = %id, client = %peer, route, unlogged, "refused: {}", self.reason());
             }
             Self::TooManyFromAddress => {
                 let kind = Kind::AddressFull.id();
-                info!(kind, session = %id, client = %peer, route = site.name, "refused: {}", self.reason());
+                info!(kind, session = %id, client = %peer, route, unlogged, "refused: {}", self.reason());
             }
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Dial { error: DialError::NotAllowed(_), .. } => Kind::TargetNotAllowed,
+            Self::Dial { .. } => Kind::TargetUnreachable,
+            Self::OutOfOrder => Kind::OutOfOrder,
+            Self::Resolve(ResolveError::Token { source: LookupError::Source(_), .. }) => Kind::TokenSourceFailed,
+            Self::Resolve(_) => Kind::TokenRefused,
+            Self::TooManyFromAddress => Kind::AddressFull,
         }
     }
 
@@ -99,11 +115,12 @@ impl Refusal {
     }
 
     /// A browser, known by its Origin, shows the HTTP status of a failed upgrade to nobody, only a Close frame: it gets
-    /// the 101 and then the reason. Others get the status.
+    /// the 101 and then the reason. Others get the status; so do the old versions, whose Close says nothing.
     pub(super) async fn answer(&self, client: &mut Stream, id: SessionId, request: &Request<()>, upgrade: &Upgrade) {
         let reason = format!("{} (session {id})", self.reason());
-        if request.headers().contains_key(header::ORIGIN) {
-            let mut answer = upgrade.answer();
+        let shows_close = upgrade.protocol(TextFrames::Refuse).has_close_codes();
+        if shows_close && request.headers().contains_key(header::ORIGIN) {
+            let mut answer = upgrade.answer().to_vec();
             encoder::close(&mut answer, Some(&Close::new(self.close_code(), reason)));
             farewell(client, &answer).await;
         } else {
@@ -112,7 +129,14 @@ impl Refusal {
     }
 }
 
-fn log_dial_error(id: SessionId, peer: Peer, site: &Site, to: (&Target, Option<TokenName>), error: &DialError) {
+fn log_dial_error(
+    id: SessionId,
+    peer: Peer,
+    site: &Site,
+    to: (&Target, Option<TokenName>),
+    error: &DialError,
+    unlogged: Option<u64>,
+) {
     let (target, token) = (to.0, to.1.map(tracing::field::display));
     let route = &site.name;
     if let DialError::NotAllowed(_) = error {
@@ -123,6 +147,7 @@ fn log_dial_error(id: SessionId, peer: Peer, site: &Site, to: (&Target, Option<T
             %target,
             route,
             token,
+            unlogged,
             "refused: {error}"
         );
     }
@@ -135,16 +160,20 @@ fn log_dial_error(id: SessionId, peer: Peer, site: &Site, to: (&Target, Option<T
         route,
         token,
         cause,
-        "refused: {error}"
+        unlogged,
+        "refused: {error}{}",
+        hint(site)
     );
 }
 
-/// Guesses are told at a bounded pace: anybody can make them, as fast as they like.
-fn log_resolve_error(id: SessionId, peer: Peer, site: &Site, error: &ResolveError, reason: &str) {
-    let Some(held_back) = site.refused_tokens.lets_through(Instant::now().into_std()) else {
-        return debug!(session = %id, client = %peer, route = site.name, "refused: {reason}");
-    };
-    let held_back = (held_back > 0).then_some(held_back);
+fn log_resolve_error(
+    id: SessionId,
+    peer: Peer,
+    site: &Site,
+    error: &ResolveError,
+    reason: &str,
+    unlogged: Option<u64>,
+) {
     let (token, route) = (error.token().map(tracing::field::display), &site.name);
     if let ResolveError::Token { source: LookupError::Source(source), .. } = error {
         return warn!(
@@ -155,8 +184,9 @@ fn log_resolve_error(id: SessionId, peer: Peer, site: &Site, error: &ResolveErro
             token,
             source = %site.service,
             error = source as &dyn std::error::Error,
-            held_back,
-            "refused: the token source cannot say what the token stands for"
+            unlogged,
+            "refused: the token source cannot say what the token stands for{}",
+            hint(site)
         );
     }
     let why = match error {
@@ -164,5 +194,10 @@ fn log_resolve_error(id: SessionId, peer: Peer, site: &Site, error: &ResolveErro
         _ => None,
     };
     let kind = Kind::TokenRefused.id();
-    info!(kind, session = %id, client = %peer, route, token, why, held_back, "refused: {reason}");
+    info!(kind, session = %id, client = %peer, route, token, why, unlogged, "refused: {reason}");
+}
+
+/// The unit may be why nothing answers: its sandbox lets through what the route's file said when the unit was made.
+fn hint(site: &Site) -> String {
+    site.target_excluded.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default()
 }

@@ -35,7 +35,7 @@ pub struct Tree {
 /// A web root cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
-    /// It is missing, not a directory, closed to us, or the kernel is older than Linux 5.6.
+    /// It is missing, not a directory, closed to us, or /proc is not mounted.
     #[error("cannot open the web root {path}", path = path.display())]
     Open {
         /// As configured.
@@ -69,7 +69,7 @@ impl Files {
             return response::method_not_allowed("GET, HEAD", "Only GET and HEAD are served here.\n");
         }
         match self {
-            Self::Builtin(pages) => pages.respond(uri.path(), &headers),
+            Self::Builtin(pages) => pages.respond(uri, &headers),
             Self::Directory(tree) => tree.respond(method.clone(), uri, headers).await,
         }
     }

@@ -4,6 +4,7 @@
 //! hand. This module promises that a connection is given back with every byte that was read past the upgrade request,
 //! and that no file outside the web root is ever opened for reading. It knows neither TLS nor WebSocket nor targets.
 
+mod builtin;
 mod exchange;
 mod files;
 mod listing;
@@ -17,6 +18,7 @@ mod tests;
 
 use std::path::PathBuf;
 
+pub use builtin::{Builtin, BuiltinError};
 pub use exchange::{Closed, Head, Incoming, Reason, next_upgrade};
 pub use files::{Files, WebError};
 pub use refusal::{farewell, refuse};
@@ -28,13 +30,6 @@ pub enum Web {
     Builtin(Builtin),
     /// A directory of files.
     Directory(Directory),
-}
-
-/// A set of pages in the program itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Builtin {
-    /// The page of `websockify demo`.
-    Demo,
 }
 
 /// A web root.

@@ -3,30 +3,20 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use sha1::{Digest, Sha1};
 
-use super::Builtin;
+use super::builtin::{Builtin, File};
 use super::response::{self, Body};
-
-/// The demo's parts, all of them from web/demo.
-const DEMO: [(&str, &str, &[u8]); 4] = [
-    ("/", "text/html; charset=utf-8", include_bytes!("../../web/demo/index.html")),
-    ("/demo.js", "text/javascript; charset=utf-8", include_bytes!("../../web/demo/demo.js")),
-    ("/favicon.svg", "image/svg+xml", include_bytes!("../../web/demo/favicon.svg")),
-    ("/style.css", "text/css; charset=utf-8", include_bytes!("../../web/demo/style.css")),
-];
-
-/// These pages need nothing from anywhere else. `ws:` and `wss:` are named because Safari before 15.4 does not count
-/// them as 'self'.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
 
 /// A set of pages, ready to be sent.
 #[derive(Debug)]
-pub struct Pages(Vec<Page>);
+pub struct Pages {
+    all: Vec<Page>,
+    home: &'static str,
+    policy: HeaderValue,
+}
 
 #[derive(Debug)]
 struct Page {
@@ -39,23 +29,40 @@ struct Page {
 impl Pages {
     /// The pages of a set.
     pub(super) fn new(set: Builtin) -> Self {
-        match set {
-            Builtin::Demo => Self(DEMO.iter().map(|&(path, kind, content)| Page::new(path, kind, content)).collect()),
-        }
+        let set = set.set();
+        let all = set.files.iter().map(Page::new).collect();
+        Self { all, home: set.home, policy: HeaderValue::from_static(set.policy) }
     }
 
     /// Answers a GET or a HEAD.
-    pub(super) fn respond(&self, path: &str, headers: &HeaderMap) -> Response<Body> {
-        let path = if path == "/index.html" { "/" } else { path };
-        match self.0.iter().find(|page| page.path == path) {
-            Some(page) => page.respond(headers),
-            None => response::error(StatusCode::NOT_FOUND),
+    pub(super) fn respond(&self, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
+        let path = uri.path().strip_suffix("index.html").unwrap_or(uri.path());
+        if let Some(page) = self.all.iter().find(|page| page.path == path) {
+            let mut response = page.respond(headers);
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, self.policy.clone());
+            return response;
         }
+        // / and /telnet: for both, the relative address is right, below the prefix of a reverse proxy too
+        match path.strip_prefix('/') {
+            Some(above) if above.is_empty() || self.home.strip_suffix('/') == Some(above) => {
+                self.lead_home(uri.query())
+            }
+            _ => response::error(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// To where people are to go, with the query, which may hold a token or a host.
+    fn lead_home(&self, query: Option<&str>) -> Response<Body> {
+        let location = query.map_or_else(|| self.home.to_owned(), |query| format!("{}?{query}", self.home));
+        let mut response = response::error(StatusCode::TEMPORARY_REDIRECT);
+        let location = HeaderValue::try_from(location).expect("a query that was parsed is a header value");
+        response.headers_mut().insert(LOCATION, location);
+        response
     }
 }
 
 impl Page {
-    fn new(path: &'static str, kind: &'static str, content: &'static [u8]) -> Self {
+    fn new(&(path, kind, content): &File) -> Self {
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha1::digest(content)));
         Self {
             path,
@@ -74,7 +81,6 @@ impl Page {
             response::whole(StatusCode::OK, self.kind.clone(), self.content.clone())
         };
         response.headers_mut().insert(ETAG, self.etag.clone());
-        response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
         response
     }
 

@@ -1,20 +1,24 @@
 //! A directory below which files are opened, and above which none is.
 //!
-//! The kernel resolves each path, in one step, beneath a descriptor of the root (openat2(2)): there is no check that
-//! a symbolic link made a moment later could outrun. Whatever may not be served is "not found", so that an answer does
-//! not tell what exists elsewhere.
+//! A path is resolved once, to a descriptor that can neither be read nor written (`O_PATH`). Where the kernel says that this
+//! descriptor is decides whether it may be served, and what is read is this same descriptor, opened again: there is no check
+//! that a symbolic link made a moment later could outrun. Whatever may not be served is "not found", so that an answer does not
+//! tell what exists elsewhere.
+//!
+//! openat2(2) would do it in one step, but a service with `DynamicUser=` has not got it: `RestrictSUIDSGID=`, which comes with
+//! that, forbids it, as its filter cannot look at the arguments.
 
 use std::fs::{File, Metadata, read_link};
 use std::future::{Ready, ready};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::fs::{Backend, File as ServedFile};
@@ -27,56 +31,53 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Finds the directory and proves that this kernel can open files beneath it.
+    /// Finds the directory and proves that files can be found beneath it.
     pub(super) fn new(path: &Path, follow_symlinks: bool) -> io::Result<Self> {
         // absolute, because a daemon leaves the directory that it was started in
         let root = Self { path: std::path::absolute(path)?.into(), follow_symlinks };
-        root.open_beneath(Path::new("."), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        root.find(Path::new("."))?;
         Ok(root)
     }
 
     /// Opens a directory to read its names.
     pub(super) fn open_directory(&self, path: &Path) -> io::Result<OwnedFd> {
-        self.open_named(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+        open_again(&self.find_named(path)?, OFlag::O_DIRECTORY)
     }
 
     /// What a path is, when it may be served.
     pub(super) fn metadata_of(&self, path: &Path) -> io::Result<Metadata> {
-        // an O_PATH descriptor does nothing to what it names: no device is touched, no FIFO is waited for
-        File::from(self.open_named(path, OFlag::O_PATH)?).metadata()
+        File::from(self.find_named(path)?).metadata()
     }
 
     fn open_file(&self, path: &Path) -> io::Result<RegularFile> {
-        // O_NONBLOCK: to open a FIFO must not wait for its writer
-        let file = File::from(self.open_named(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?);
-        let metadata = file.metadata()?;
+        let found = self.find_named(path)?;
+        let metadata = File::from(found.try_clone()?).metadata()?;
+        // before it is opened: to open a FIFO waits for its writer, and to open a device may do anything
         if !metadata.is_file() {
             return Err(io::ErrorKind::NotFound.into());
         }
+        let file = File::from(open_again(&found, OFlag::empty())?);
         Ok(RegularFile { file: tokio::fs::File::from_std(file), metadata })
     }
 
-    /// Opens a path as the request named it: hidden names do not exist, nor does what the kernel refused.
-    fn open_named(&self, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
+    /// Finds a path as the request named it: hidden names do not exist, nor does what leads nowhere.
+    fn find_named(&self, path: &Path) -> io::Result<OwnedFd> {
         let path = visible(path).ok_or(io::ErrorKind::NotFound)?;
-        self.open_beneath(&path, flags).map_err(|error| match error {
-            Errno::EXDEV | Errno::ELOOP | Errno::ENAMETOOLONG | Errno::ENXIO => io::ErrorKind::NotFound.into(),
-            other => other.into(),
+        self.find(&path).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ELOOP | Errno::ENAMETOOLONG) => io::ErrorKind::NotFound.into(),
+            _ => error,
         })
     }
 
-    fn open_beneath(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
-        let directory = open(&*self.path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-        if self.follow_symlinks {
-            return resolve(&directory, path, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    /// A descriptor of what is at a path, which does nothing to it. Where a link leads out of the root, there is nothing.
+    fn find(&self, path: &Path) -> io::Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let directory = open(&*self.path, flags | OFlag::O_DIRECTORY, Mode::empty())?;
+        let found = openat(&directory, path, flags, Mode::empty())?;
+        if self.follow_symlinks || place(&found)?.starts_with(place(&directory)?) {
+            return Ok(found);
         }
-        match resolve(&directory, path, flags, ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS) {
-            Err(Errno::EXDEV) => {
-                let path = inside(&directory, path).ok_or(Errno::EXDEV)?;
-                resolve(&directory, &path, flags, ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS)
-            }
-            result => result,
-        }
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 
@@ -97,29 +98,19 @@ fn visible(path: &Path) -> Option<PathBuf> {
     Some(if names.as_os_str().is_empty() { ".".into() } else { names })
 }
 
-fn resolve(directory: &OwnedFd, path: &Path, flags: OFlag, how: ResolveFlag) -> Result<OwnedFd, Errno> {
-    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(how);
-    for _ in 0..8 {
-        match openat2(directory.as_fd(), path, how) {
-            // something was renamed while the kernel followed a ".." of a link, and it could not tell inside from
-            // outside
-            Err(Errno::EAGAIN) => {}
-            result => return result,
-        }
-    }
-    Err(Errno::EXDEV)
+/// Opens what a descriptor is of, to read it.
+fn open_again(found: &OwnedFd, flags: OFlag) -> io::Result<OwnedFd> {
+    Ok(open(&*by_descriptor(found), OFlag::O_RDONLY | OFlag::O_CLOEXEC | flags, Mode::empty())?)
 }
 
-/// Where below the root a path leads whose links are absolute, which `RESOLVE_BENEATH` refuses even when they stay
-/// inside. Only a name comes of this: the caller opens it beneath the root again, without any link.
-fn inside(directory: &OwnedFd, path: &Path) -> Option<PathBuf> {
-    let found = resolve(directory, path, OFlag::O_PATH, ResolveFlag::RESOLVE_NO_MAGICLINKS).ok()?;
-    let root = place(directory).ok()?;
-    place(&found).ok()?.strip_prefix(root).ok().map(Path::to_owned).filter(|path| !path.as_os_str().is_empty())
+/// Where the kernel says that a descriptor is, whatever way it was found by.
+fn place(found: &OwnedFd) -> io::Result<PathBuf> {
+    let link = by_descriptor(found);
+    read_link(&link).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", link.display())))
 }
 
-fn place(file: &OwnedFd) -> io::Result<PathBuf> {
-    read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+fn by_descriptor(found: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", found.as_raw_fd()).into()
 }
 
 /// tower-http's way to files. A slow disk must not hold up the sessions of this thread, so each operation runs on the

@@ -33,6 +33,8 @@ fn entry(kind: Kind) -> (&'static str, &'static str) {
             "\
 The client at @WEBSOCKIFY_CLIENT@ is connected with
 @WEBSOCKIFY_TARGET@ by the route @WEBSOCKIFY_ROUTE@.
+It speaks WebSocket @WEBSOCKIFY_WEBSOCKET_VERSION@; its payload travels as
+@WEBSOCKIFY_ENCODING@.
 
 All that is known about this session:
     journalctl WEBSOCKIFY_SESSION=@WEBSOCKIFY_SESSION@",
@@ -51,7 +53,8 @@ The code of its end is @WEBSOCKIFY_CLOSE_CODE@:
     1005  the client closed without saying why
     1006  the client's connection ended without a word
     1011  the target's connection broke
-Others are the client's own.
+Others are the client's own. Clients of the drafts 75 and 76 can be sent no
+code: to them each of these was the end.
 
 Many sessions that end with 1006 after the same time without data point to
 a firewall or a reverse proxy between here and the client that forgets
@@ -65,9 +68,9 @@ The client at @WEBSOCKIFY_CLIENT@ asked for a session with a request
 that is not a right WebSocket handshake, and got an HTTP error.
 
 A browser's library does not do this. A reverse proxy in between may have
-removed headers: it must pass on Upgrade, Connection and Sec-WebSocket-*.
-Very old clients speak a version of the protocol that is not in use any
-more. Scanners do this as well; then there is nothing to do.",
+removed headers: it must pass on Upgrade, Connection and Sec-WebSocket-*,
+and for clients of 2010 Origin and Host as they came.
+Scanners do this as well; then there is nothing to do.",
         ),
         Kind::TargetUnreachable => (
             "The target @WEBSOCKIFY_TARGET@ cannot be reached",
@@ -80,8 +83,13 @@ The record itself says why.
 the port. No answer in time, \"No route to host\" or \"Network is
 unreachable\": a firewall or a wrong address. \"Permission denied\" or \"No
 such file or directory\" for a Unix socket: its path, its mode, or the
-directories above it. \"Operation not permitted\": the unit's own
-IPAddressDeny= forbids this target.
+directories above it.
+
+The unit itself lets the service connect to the target of its file only,
+and only as the file was at the last `systemctl daemon-reload`: whatever
+else it tries to reach does not answer in time. After a change of `target`:
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@
 
 Check from this machine whether the target answers:
     socat -u OPEN:/dev/null TCP:@WEBSOCKIFY_TARGET@ && echo it does
@@ -101,7 +109,7 @@ No token: it must stand where `tokens.from` of the route's file says, in
 the query as ?token= unless it says otherwise; noVNC takes it as
 path=websockify%3Ftoken%3D... of its page's address.
 Unknown: a mistyped or old link; or somebody guesses. Guesses are not all
-logged: the next record says how many were held back.",
+logged: a later record says how many were not.",
         ),
         Kind::TokenSourceFailed => (
             "Tokens of the route @WEBSOCKIFY_ROUTE@ cannot be looked up",
@@ -165,6 +173,33 @@ Behind a reverse proxy all clients have the proxy's address. Otherwise
 somebody opens too many. To raise the bound, set
 `limits.connections-per-address` in the route's file, or remove it.",
         ),
+        Kind::ClientDenied => (
+            "A client may not connect from its address",
+            "\
+@WEBSOCKIFY_CLIENT@ is not in a network that `access.allow-clients` of the
+route @WEBSOCKIFY_ROUTE@ names. Its connection was closed without a word.
+Of many such clients only some are shown, and the others counted.
+
+If it should come in, add its address there, and let systemd know it, too:
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@.socket
+Behind a reverse proxy all clients have the proxy's address.",
+        ),
+        Kind::KernelCheckMissing => (
+            "The kernel lets clients through that it should keep away",
+            "\
+The socket unit of the route @WEBSOCKIFY_ROUTE@ tells the kernel to drop
+the packets of clients that `access.allow-clients` does not name
+(IPAddressDeny=), and one of them got through: @WEBSOCKIFY_CLIENT@.
+The proxy turns them away by itself, so nobody gets in; but they reach it.
+
+The kernel has no BPF for control groups, or systemd may not use it, as in
+many containers:
+    journalctl -b | grep -i 'BPF\\|IP firewall'
+Or the socket is older than the list:
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@.socket",
+        ),
         Kind::ConnectionUnserved => (
             "A connection was accepted and could not be served",
             "\
@@ -184,7 +219,10 @@ Clients can connect, and are connected with @WEBSOCKIFY_TARGET@.",
         Kind::ListeningOver => (
             "An address is out of service",
             "\
-The new configuration no longer names this address: @MESSAGE@.
+    @MESSAGE@
+
+The new configuration does not name this address any more; or, when it is
+an error, another program took it while a reload tried to change it.
 Sessions that came by it go on.",
         ),
         Kind::RouteFull => (
@@ -261,6 +299,33 @@ sockets that were passed are served. To get those of the file:
     systemctl daemon-reload
     systemctl restart websockify@@WEBSOCKIFY_ROUTE@.socket",
         ),
+        Kind::SocketUnusable => (
+            "systemd passed a socket that cannot be used",
+            "\
+    @MESSAGE@
+
+A drop-in of the socket unit, or a unit of your own, makes another kind of
+socket than ListenStream= does. The proxy serves the others, if there are
+any, and runs on: if it ended, the data that wait in that socket would start
+it again at once, until systemd gives the socket up.
+
+See where the line comes from, remove it, and make the sockets anew:
+    systemctl cat 'websockify@*.socket'
+    systemctl daemon-reload
+    systemctl restart UNIT.socket",
+        ),
+        Kind::UnitOutdated => (
+            "The unit was made of an older version of the route's file",
+            "\
+    @MESSAGE@
+
+The drop-ins of a route's units are made of its file at each
+`systemctl daemon-reload`, and hold for a service from its start on. A
+reload of the service alone reads the file and changes no unit.
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@
+For `access.allow-clients` restart websockify@@WEBSOCKIFY_ROUTE@.socket too.",
+        ),
         Kind::ConfigurationMistake => (
             "There is a mistake in the configuration",
             "\
@@ -281,7 +346,8 @@ reload again.",
         Kind::LifetimeOver => (
             "The proxy ends by itself",
             "\
-It was started with an option that says when: @MESSAGE@.",
+An option or the routes' files say when: @MESSAGE@.
+With `exit-idle` the next connection starts it again.",
         ),
         Kind::Stopping => (
             "The proxy stops, and its sessions are told",
@@ -326,6 +392,114 @@ the same:
     openssl pkey -pubout -in KEY
 Once the files are right, they are used without a reload.",
         ),
+        Kind::CertificateExpiring => (
+            "A certificate is about to expire",
+            "\
+@WEBSOCKIFY_CERTIFICATE@
+of the route @WEBSOCKIFY_ROUTE@ is valid until @WEBSOCKIFY_UNTIL@.
+After that clients refuse to connect by TLS. This is told once a day.
+
+Renew it. A file is read again when it changes. A service has got it from
+systemd when it was started, so that it is to be restarted:
+    systemctl try-restart websockify@@WEBSOCKIFY_ROUTE@",
+        ),
+        Kind::CertificateExpired => (
+            "A certificate has expired",
+            "\
+@WEBSOCKIFY_CERTIFICATE@
+of the route @WEBSOCKIFY_ROUTE@ was valid until @WEBSOCKIFY_UNTIL@. It is
+still served, and clients refuse it: browsers do not connect by wss://.
+
+Renew it. A file is read again when it changes. A service has got it from
+systemd when it was started, so that it is to be restarted:
+    systemctl try-restart websockify@@WEBSOCKIFY_ROUTE@
+If it has been renewed already, that restart is what is missing.",
+        ),
+        Kind::ExitIdleUnused => (
+            "The proxy will not end when it is idle",
+            "\
+The route @WEBSOCKIFY_ROUTE@ says `exit-idle`, and the proxy has made its
+sockets by itself: if it ended, nobody would start it again. So it stays.
+
+Let systemd listen:
+    systemctl enable --now websockify@@WEBSOCKIFY_ROUTE@.socket
+or remove `exit-idle` from the route's file.",
+        ),
+        Kind::Bug => (
+            "A bug of the proxy",
+            "\
+    @MESSAGE@
+
+A connection in which it happens is lost, and the others go on. Where all
+connections depend on it, the proxy ends with the status 70, and systemd
+starts it again.
+
+Please report it, with the records of websockify around this one.",
+        ),
+        Kind::RecordingBegun => (
+            "A session is being recorded",
+            "\
+What is said in the session @WEBSOCKIFY_SESSION@ of the route
+@WEBSOCKIFY_ROUTE@, by both sides, is kept in
+@WEBSOCKIFY_FILE@.
+
+That includes what the user types. Only the user that the program runs as
+can read it. To look into it, and to see it again:
+    websockify replay --summary @WEBSOCKIFY_FILE@
+    websockify replay --web /usr/share/novnc @WEBSOCKIFY_FILE@
+How long it is kept is for `record.keep-files` and `record.keep-age` in the
+route's file to say.",
+        ),
+        Kind::RecordingCut => (
+            "A session goes on without being recorded",
+            "\
+The recording of the session @WEBSOCKIFY_SESSION@ of the route
+@WEBSOCKIFY_ROUTE@ has ended before the session, or could not
+begin. The session itself is not affected. The record itself says why.
+
+\"Permission denied\" or \"Read-only file system\": the service's user may
+not write there. Below /var/lib, /var/log and /var/cache systemd gives it
+the directory; run `systemctl daemon-reload` after a change of
+`record.directory`.
+\"No space left on device\": make room, and let `record.keep-files`,
+`record.keep-age` or `record.compression` in the route's file keep it.
+The disk does not take it as fast as it comes: so much came in so short a
+time, or the disk stood still for so long, that memory was not to hold it.
+Somebody has removed the file: nothing is written that nobody could read.
+
+What was recorded until then is a whole file wherever its end could still
+be written, and can be replayed in any case.",
+        ),
+        Kind::RecordingsIncomplete => (
+            "Recordings have not been completed",
+            "\
+The program has ended, and the disk did not take the last of
+@WEBSOCKIFY_RECORDINGS@ recordings in time. They have no end, and can
+be replayed up to where they stop.
+
+A disk or a network file system that stands still is the cause: see the
+records of the kernel (journalctl -k).",
+        ),
+        Kind::RotationFailed => (
+            "Old recordings cannot be removed",
+            "\
+The route @WEBSOCKIFY_ROUTE@ is to keep so many recordings, or for so
+long, and what is beyond that could not be removed:
+    @WEBSOCKIFY_ERROR@
+
+Recordings go on, and may fill the disk. Somebody may have changed the
+owner or the mode of the directory that `record.directory` names.",
+        ),
+        Kind::ReplayFailed => (
+            "A replay cannot go on",
+            "\
+The recording @WEBSOCKIFY_FILE@ cannot be read any
+further, and the session that it was played to has ended with 1011. The
+record says in which line, and what is wrong there.
+
+A recording that merely has no end can be played. This one was changed
+after it was written, or the disk cannot read it any more (journalctl -k).",
+        ),
         Kind::DescriptorsScarce => (
             "There may not be enough descriptors for all connections",
             "\
@@ -362,6 +536,63 @@ that no session stands still: what is not taken is counted and dropped.
 journald was stopped, was restarted, or had too much to do:
     systemctl status systemd-journald
     journalctl -u systemd-journald",
+        ),
+        Kind::ProgramStarted => (
+            "The program @WEBSOCKIFY_PROGRAM@ was started",
+            "\
+    @MESSAGE@
+
+It is process @WEBSOCKIFY_PID@. When the proxy moves its port, it binds the
+port that it was written for and gets another one of the loopback address;
+rebind(1) says how, and which programs cannot be moved.
+
+What it writes:
+    journalctl WEBSOCKIFY_PROGRAM=@WEBSOCKIFY_PROGRAM@",
+        ),
+        Kind::ProgramOutput => (
+            "The program @WEBSOCKIFY_PROGRAM@ has written a line",
+            "\
+It came on @WEBSOCKIFY_STREAM@. The program says it, not the proxy.",
+        ),
+        Kind::ProgramEnded => (
+            "The program @WEBSOCKIFY_PROGRAM@ has ended",
+            "\
+    @MESSAGE@
+
+What follows is what --wrap-mode says: the proxy ends too (exit), goes on
+(ignore), or starts it again (respawn). The program's own words stand
+before this record:
+    journalctl WEBSOCKIFY_PROGRAM=@WEBSOCKIFY_PROGRAM@",
+        ),
+        Kind::ProgramTooFast => (
+            "The program @WEBSOCKIFY_PROGRAM@ ends too fast",
+            "\
+It is started again, but only when the mean of its last three starts is ten
+seconds ago. What it wrote may say why it ends:
+    journalctl WEBSOCKIFY_PROGRAM=@WEBSOCKIFY_PROGRAM@
+
+A program that goes to the background ends at once, although it runs: then
+--wrap-mode=ignore is right.",
+        ),
+        Kind::ProgramNotStarted => (
+            "The program @WEBSOCKIFY_PROGRAM@ could not be started again",
+            "\
+    @WEBSOCKIFY_ERROR@
+
+It was there when the proxy started: an upgrade may just replace it, or the
+machine is short of memory or processes. It is tried again.",
+        ),
+        Kind::ProgramStopping => (
+            "The program @WEBSOCKIFY_PROGRAM@ is told to end",
+            "\
+The proxy ends, and with it the program and all that it has started, in the
+background too. They get SIGTERM, and five seconds.",
+        ),
+        Kind::ProgramKilled => (
+            "The program @WEBSOCKIFY_PROGRAM@ was killed",
+            "\
+@WEBSOCKIFY_PROCESSES@ of its processes did not end within five seconds of
+SIGTERM, or the proxy was told a second time to stop.",
         ),
     }
 }

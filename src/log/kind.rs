@@ -42,12 +42,20 @@ kinds! {
     TokensUnusable = 0x3b3001f5_1b45_4b4a_b93e_77e87ee19525,
     /// An address has as many connections as one may have.
     AddressFull = 0x20656979_6da4_4631_ab79_1da001858d1a,
+    /// A client whose address may not connect.
+    ClientDenied = 0x089a59c6_18a5_4114_9051_2d48bb768de9,
+    /// A client that the kernel was to keep away.
+    KernelCheckMissing = 0xef41b0fd_edc0_402b_9ff6_15f4b2d6aaf2,
     /// A client of a route that is out of order.
     OutOfOrder = 0x69de5304_6c3f_4c53_b499_7fec98e1ada3,
     /// A route whose file is broken, and whose sockets say so.
     RouteOutOfOrder = 0x4204d8a5_8ea6_4996_9a82_890449b3a2e1,
     /// systemd passed other sockets than the route's file wants.
     ListenDiffers = 0x68cafd15_3187_445a_8b0f_a65e94c8b03d,
+    /// systemd passed something that nobody can be accepted from.
+    SocketUnusable = 0xaef7661b_7e1f_448b_915b_3bdf900b7b02,
+    /// The units were made of another version of the route's file.
+    UnitOutdated = 0x2ab7d58a_99ec_4891_875a_c18f4298b31b,
     /// The kernel would not let a worker wait for a connection.
     ConnectionUnserved = 0x41b587f9_7f1c_44c2_9571_5b66af753110,
     /// Clients can connect.
@@ -80,14 +88,46 @@ kinds! {
     CertificateRenewed = 0x0b85f2df_11e0_468e_8995_c239e82d40b5,
     /// A changed certificate cannot be used.
     CertificateUnusable = 0xb6a5f7d5_e399_46cd_a1aa_ab095f79d444,
+    /// A certificate whose time is nearly over.
+    CertificateExpiring = 0x98694bcb_3740_4474_9dca_b949a6647439,
+    /// A certificate whose time is over.
+    CertificateExpired = 0xc43c1426_4b01_4e27_8fa3_119e82858fce,
+    /// A session's recording has begun.
+    RecordingBegun = 0x143da3fb_2998_44f6_9687_92f6b62141cb,
+    /// A recording that ends before its session, or never begins.
+    RecordingCut = 0x308bc743_58ac_44c8_82f2_3496a35606ee,
+    /// Recordings that could not be completed while the program ended.
+    RecordingsIncomplete = 0xb161f5ba_af78_440e_9f78_4ce35f04eafb,
+    /// Old recordings that could not be removed.
+    RotationFailed = 0x44c89183_079d_4ff3_9590_031f2c994c82,
+    /// A recording that is played, and is damaged or gone.
+    ReplayFailed = 0xa37dd169_d4a0_4e0e_8542_03a379c0bda2,
     /// The program may open fewer descriptors than it may need.
     DescriptorsScarce = 0xae19971c_babb_46c6_9e4f_f9efc21eddf3,
+    /// `exit-idle` of a route whose socket is the program's own.
+    ExitIdleUnused = 0x686e2231_904a_42b1_a2d6_b25677713d88,
+    /// A panic.
+    Bug = 0x6782695e_4342_4a3e_b51e_24286aae0830,
     /// What stood in the way of a start.
     StartFailed = 0xd0262ae2_f8cd_47a4_a084_570a90d02851,
     /// The log file takes no more records.
     LogFileFailing = 0x4e58a581_a8a6_41c9_a935_b16594e4b43b,
     /// Records are missing before this one.
     RecordsDropped = 0xcb2a91ee_822d_4353_b700_cc16e697fbae,
+    /// A wrapped program was started.
+    ProgramStarted = 0xf50dfb51_efc8_4aea_8e06_5675b091f544,
+    /// A line that a wrapped program wrote.
+    ProgramOutput = 0x8dbc0180_e1b7_4ef3_9b9e_d5c83705653c,
+    /// A wrapped program has ended.
+    ProgramEnded = 0x5c776689_d19b_411d_8e36_9b027098514b,
+    /// A wrapped program ends so fast that it is started again only after a while.
+    ProgramTooFast = 0x686f37af_6554_4c97_b162_41d377268fa2,
+    /// A wrapped program could not be started again.
+    ProgramNotStarted = 0x63446290_2c2a_4a9f_84e1_3fd2c110060e,
+    /// The daemon ends its wrapped program.
+    ProgramStopping = 0x6af1cedc_5d3b_43d6_afe0_d59b15441c64,
+    /// A wrapped program did not end when it was asked to.
+    ProgramKilled = 0xf02d1cc9_2913_4715_8e3e_cbfe1f0bc0e5,
 }
 
 impl Kind {
@@ -114,6 +154,9 @@ impl Kind {
                 | Self::CertificateRenewed
                 | Self::TokensRenewed
                 | Self::AcceptResumed
+                | Self::ProgramStarted
+                | Self::ProgramEnded
+                | Self::ProgramStopping
         )
     }
 }

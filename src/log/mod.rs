@@ -14,12 +14,14 @@ mod catalog;
 mod gap;
 mod journal;
 mod kind;
-mod pace;
+mod quota;
 mod record;
 mod sinks;
 mod syslog;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,7 +33,7 @@ use tracing_subscriber::layer::SubscriberExt;
 pub use self::catalog::catalog;
 use self::journal::Journal;
 pub use self::kind::Kind;
-pub use self::pace::Pace;
+pub use self::quota::Quotas;
 use self::sinks::{LogFile, Sinks, Stderr, Terminal};
 
 /// Where log records go. Standard error, or the journal behind it, always gets them, unless the process is a daemon (-D).
@@ -107,7 +109,17 @@ pub fn init(settings: &Settings, daemon: bool) -> Result<(), LogError> {
     let subscriber = subscriber(settings, daemon, stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|source| LogError::Twice { source })?;
     IN_JOURNAL.store(in_journal, Ordering::Relaxed);
+    panic::set_hook(Box::new(tell_of_panic));
     Ok(())
+}
+
+/// A panic is a record as others are: not a line without a place in the log, and not a part of what inetd's client gets.
+fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("without a message");
+    let place = panic.location().map(tracing::field::display);
+    let backtrace = Backtrace::capture(); // by default it is off: RUST_BACKTRACE=1 asks for it
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
+    tracing::error!(kind = Kind::Bug.id(), place, backtrace, "a bug: {message}");
 }
 
 /// Whether the log has begun and goes to the journal: then a record says more than a line on standard error.

@@ -3,7 +3,6 @@
 //! Promise: whatever the client sends and does not read, they stay below a few kilobytes. Memory is owned only while
 //! something waits.
 
-use crate::websocket::close::Close;
 use crate::websocket::decoder::ControlPayload;
 use crate::websocket::encoder;
 
@@ -55,12 +54,12 @@ impl Control {
         }
     }
 
-    /// Ends the session's frames with a Close, once.
-    pub(super) fn close(&mut self, close: Option<&Close>) {
+    /// Ends the session's frames with a Close, once: with what `append` makes it, which may be nothing.
+    pub(super) fn close(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
         if self.close == Progress::NotYet {
             self.answer_latest();
-            encoder::close(&mut self.frames, close);
-            self.close = Progress::Queued;
+            append(&mut self.frames);
+            self.close = if self.frames.is_empty() { Progress::Sent } else { Progress::Queued };
         }
     }
 

@@ -19,8 +19,10 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use super::end::{Cause, End};
 use super::traffic::Traffic;
 use super::tunnel::Tunnel;
+use crate::record::format::Side;
+use crate::record::recorder::Recording;
 use crate::websocket::close::CloseCode;
-use crate::websocket::encoder::HEADROOM;
+use crate::websocket::codec::{HEADROOM, Outgoing, buffer_bytes};
 
 /// The most that one read takes. Larger reads save a little on a fast machine, and delay the first byte of a frame on
 /// a slow network, as browsers deliver only whole frames.
@@ -39,12 +41,43 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 const DISCARD_BYTES_MAX: u64 = 1024 * 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; HEADROOM + READ_BYTES].into());
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
+}
+
+/// Room for a read, and for what it becomes; pages that no session needs are never touched.
+struct Scratch {
+    bytes: Box<[u8]>,
+    start: usize,
+}
+
+impl Scratch {
+    const PAGE: usize = 4096;
+
+    /// A read then lies in the middle of a page. The kernel copies from and to the starts of pages, and where the low bits
+    /// of both addresses are nearly the same, processors take a write for one of what is to be read next, and wait: a copy
+    /// took a tenth longer.
+    fn new() -> Self {
+        let bytes: Box<[u8]> = vec![0; Self::PAGE + buffer_bytes(READ_BYTES)].into();
+        let start = (bytes.as_ptr().align_offset(Self::PAGE) + Self::PAGE / 2 - HEADROOM) % Self::PAGE;
+        Self { bytes, start }
+    }
+
+    fn space(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
 }
 
 /// Relays between a client, whose 101 has been sent, and its target, until the end of both. `early` are bytes that the
-/// client sent behind its request; `stop` resolves when the daemon stops.
-pub async fn drive<C, T, S>(client: C, target: T, early: Bytes, tunnel: Tunnel, stop: S, traffic: bool) -> End
+/// client sent behind its request; `stop` resolves when the daemon stops; payload in plain bytes goes to the `recording` too.
+pub async fn drive<C, T, S>(
+    client: C,
+    target: T,
+    early: Bytes,
+    tunnel: Tunnel,
+    stop: S,
+    traffic: bool,
+    recording: Option<Recording>,
+) -> End
 where
     C: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
@@ -52,8 +85,8 @@ where
 {
     let mut stop = std::pin::pin!(stop);
     let mut stopped = false;
-    let mut relay =
-        Relay { client, target, tunnel, early, client_unflushed: false, timer: None, traffic: Traffic::begin(traffic) };
+    let traffic = Traffic::begin(traffic);
+    let mut relay = Relay { client, target, tunnel, early, client_unflushed: false, timer: None, traffic, recording };
     let end = std::future::poll_fn(|cx| {
         if !stopped && let Poll::Ready(code) = stop.as_mut().poll(cx) {
             stopped = true;
@@ -96,11 +129,13 @@ struct Relay<C, T> {
     /// deadline has moved since.
     timer: Option<Pin<Box<Sleep>>>,
     traffic: Traffic,
+    recording: Option<Recording>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay<C, T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         SCRATCH.with_borrow_mut(|scratch| {
+            let scratch = scratch.space();
             let now = now();
             for _ in 0..TURNS {
                 if let Some(end) = self.tunnel.end() {
@@ -149,14 +184,18 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
         if !self.tunnel.wants_target() {
             return Poll::Pending;
         }
-        let mut buffer = ReadBuf::new(&mut scratch[HEADROOM..]);
+        let mut buffer = ReadBuf::new(&mut scratch[HEADROOM..HEADROOM + READ_BYTES]);
         let outcome = ready!(Pin::new(&mut self.target).poll_read(cx, &mut buffer));
         let count = buffer.filled().len();
         match outcome {
             Ok(()) if count > 0 => {
                 self.traffic.received_from_target();
-                let frame = self.tunnel.handle_target(now, scratch, HEADROOM..HEADROOM + count);
-                self.write_to_client(cx, now, &scratch[frame], count);
+                if let Some(recording) = &self.recording {
+                    recording.say(Side::Target, now, &scratch[HEADROOM..HEADROOM + count]);
+                }
+                let Outgoing { frame, payload, .. } =
+                    self.tunnel.handle_target(now, scratch, HEADROOM..HEADROOM + count);
+                self.write_to_client(cx, now, &scratch[frame], payload);
             }
             Ok(()) => self.tunnel.handle_target_eof(now),
             Err(_) => self.tunnel.handle_target_lost(now),
@@ -178,7 +217,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
             return Poll::Pending;
         }
         let input = if self.early.is_empty() {
-            let mut buffer = ReadBuf::new(&mut scratch[..READ_BYTES]);
+            let mut buffer = ReadBuf::new(&mut scratch[HEADROOM..HEADROOM + READ_BYTES]);
             let outcome = ready!(Pin::new(&mut self.client).poll_read(cx, &mut buffer));
             match (outcome, buffer.filled().len()) {
                 (Err(_), _) => {
@@ -189,7 +228,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
                     self.tunnel.handle_client_eof(now);
                     return Poll::Ready(());
                 }
-                (Ok(()), count) => &mut scratch[..count],
+                (Ok(()), count) => &mut scratch[HEADROOM..HEADROOM + count],
             }
         } else {
             let early = self.early.split_to(self.early.len().min(READ_BYTES));
@@ -198,6 +237,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
         };
         self.traffic.received_from_client();
         let payload = self.tunnel.handle_client(now, input);
+        if let Some(recording) = &self.recording {
+            recording.say(Side::Client, now, &input[payload.clone()]);
+        }
         self.write_to_target(cx, now, &input[payload]);
         Poll::Ready(())
     }
@@ -219,6 +261,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
 
     /// Hands a fresh frame to the client's socket, and what it does not take to the tunnel.
     fn write_to_client(&mut self, cx: &mut Context<'_>, now: Instant, frame: &[u8], payload: usize) {
+        if frame.is_empty() {
+            return;
+        }
         let outcome = Pin::new(&mut self.client).poll_write(cx, frame);
         let taken = match outcome {
             Poll::Ready(Ok(count)) => count,

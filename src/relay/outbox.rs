@@ -9,17 +9,17 @@ pub(super) struct Outbox {
     bytes: Vec<u8>,
     /// How many of `bytes` have gone since.
     sent: usize,
-    /// How many bytes at the end of `bytes` are payload, as opposed to a frame's header.
+    /// How many of the source's bytes are in the whole, of which `bytes` may be but the end.
     payload: usize,
 }
 
 impl Outbox {
-    /// Keeps `bytes`, whose last `payload` bytes are payload and whatever is before them is framing.
+    /// Keeps the end of a frame of `payload` of the source's bytes, or bytes that are these.
     pub(super) fn keep(&mut self, bytes: &[u8], payload: usize) {
         if !bytes.is_empty() {
             debug_assert!(self.is_empty(), "a side with a full outbox gets no more");
             self.bytes = bytes.to_vec();
-            self.payload = payload.min(bytes.len());
+            self.payload = payload;
         }
     }
 
@@ -41,8 +41,8 @@ impl Outbox {
         self.bytes.is_empty()
     }
 
-    /// Bytes of payload among those that wait.
-    pub(super) fn payload_waiting(&self) -> u64 {
-        self.waiting().len().min(self.payload) as u64
+    /// How many of the source's bytes were in the whole of what waits.
+    pub(super) fn payload(&self) -> usize {
+        self.payload
     }
 }

@@ -28,8 +28,7 @@ use super::end::{Cause, Delivery, End};
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
 use crate::websocket::close::CloseCode;
-use crate::websocket::decoder::{DataKind, Decoder, Event};
-use crate::websocket::encoder;
+use crate::websocket::codec::{Codec, Outgoing, Protocol, Said};
 use crate::websocket::error::ProtocolError;
 
 /// After a protocol error the rest of the client's bytes is thrown away for at most this long, so that the Close frame
@@ -46,7 +45,9 @@ const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
 /// What a tunnel is told about its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Interval of pings; None: none are sent.
+    /// What the handshake has agreed on.
+    pub protocol: Protocol,
+    /// Interval of pings; None: none are sent. Where the protocol has none, none are either.
     pub heartbeat: Option<Duration>,
     /// How long no payload may move; None: for ever.
     pub idle_timeout: Option<Duration>,
@@ -58,7 +59,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Tunnel {
     settings: Settings,
-    decoder: Decoder,
+    codec: Codec,
     client: Client,
     target: Target,
     /// Frames of the target's bytes that the client has not taken.
@@ -122,7 +123,7 @@ impl Tunnel {
     /// A session whose 101 has been sent.
     pub fn new(now: Instant, settings: Settings) -> Self {
         Self {
-            decoder: Decoder::default(),
+            codec: Codec::new(settings.protocol),
             client: Client { input: ClientInput::Open, output: Output::Open },
             target: Target { input: TargetInput::Open, output: Output::Open },
             to_client: Outbox::default(),
@@ -130,7 +131,11 @@ impl Tunnel {
             to_target: Outbox::default(),
             to_target_count: Delivery::default(),
             control: Control::default(),
-            liveness: Liveness::new(now, settings.heartbeat, settings.idle_timeout),
+            liveness: Liveness::new(
+                now,
+                settings.heartbeat.filter(|_| settings.protocol.has_pings()),
+                settings.idle_timeout,
+            ),
             cause: None,
             ending_until: None,
             ending_at_last: None,
@@ -140,7 +145,7 @@ impl Tunnel {
         }
     }
 
-    /// Bytes from the client. Returns where in `input` the payload for the target now lies, unmasked and in one piece;
+    /// Bytes from the client. Returns where in `input` the payload for the target now lies, decoded and in one piece;
     /// what of it the target did not take at once is to be given to [`keep_for_target`](Self::keep_for_target).
     pub fn handle_client(&mut self, now: Instant, input: &mut [u8]) -> Range<usize> {
         self.liveness.sign_of_life(now);
@@ -178,19 +183,22 @@ impl Tunnel {
         self.begin_ending(now, Cause::ClientLost);
         self.client.output = Output::Lost;
         self.target.input = TargetInput::Ended; // there is nobody to read for
-        self.to_client_count.lost += self.to_client.payload_waiting();
+        self.to_client_count.lost += self.undelivered_to_client();
         self.to_client = Outbox::default();
         self.control.abandon();
         self.settle();
     }
 
-    /// Bytes from the target, at `payload` in `buffer`, with at least [`encoder::HEADROOM`] bytes before them. Returns
-    /// where the frame lies that carries them; what of it the client did not take at once is to be given to
+    /// Bytes from the target, at `payload` in `buffer`, with [`HEADROOM`](crate::websocket::codec::HEADROOM) before them,
+    /// and the room behind them that [`buffer_bytes`](crate::websocket::codec::buffer_bytes) speaks of. Returns the frame
+    /// that carries them; what of it the client did not take at once is to be given to
     /// [`keep_for_client`](Self::keep_for_client).
-    pub fn handle_target(&mut self, now: Instant, buffer: &mut [u8], payload: Range<usize>) -> Range<usize> {
+    pub fn handle_target(&mut self, now: Instant, buffer: &mut [u8], payload: Range<usize>) -> Outgoing {
         self.liveness.payload(now);
         self.to_client_count.accepted += payload.len() as u64;
-        encoder::binary_frame(buffer, payload)
+        let outgoing = self.codec.frame(buffer, payload);
+        self.to_client_count.lost += outgoing.replaced as u64;
+        outgoing
     }
 
     /// The target sends no more: EOF.
@@ -210,7 +218,7 @@ impl Tunnel {
     pub fn handle_target_unwritable(&mut self, now: Instant) {
         self.begin_ending(now, Cause::TargetLost);
         self.target.output = Output::Lost;
-        self.to_target_count.lost += self.to_target.payload_waiting();
+        self.to_target_count.lost += self.to_target.waiting().len() as u64;
         self.to_target = Outbox::default();
         self.settle();
     }
@@ -254,7 +262,7 @@ impl Tunnel {
 /// What came of it.
 impl Tunnel {
     /// The client took only part of a frame that [`handle_target`](Self::handle_target) returned: `rest` is the rest, and
-    /// `payload` how many bytes of payload the frame carries.
+    /// `payload` how many of the target's bytes the frame carries.
     pub fn keep_for_client(&mut self, rest: &[u8], payload: usize) {
         self.to_client.keep(rest, payload);
     }
@@ -319,9 +327,11 @@ impl Tunnel {
         self.end.is_none() && self.target.input == TargetInput::Open && self.to_client().is_empty()
     }
 
-    /// Whether to shut down the connection to the client for writing: behind the Close that answers a broken protocol.
+    /// Whether to shut down the connection to the client for writing: behind the Close that answers a broken protocol, and
+    /// where the end of the stream is the Close, or part of it.
     pub fn wants_client_shut(&self) -> bool {
-        self.client.output == Output::Open && self.control.is_closed() && self.client.input == ClientInput::Discarded
+        let due = self.client.input == ClientInput::Discarded || self.settings.protocol.ends_with_stream();
+        self.client.output == Output::Open && due && self.client_has_all()
     }
 
     /// It was done.
@@ -359,24 +369,11 @@ impl Tunnel {
         let mut position = 0;
         let mut all = 0..0;
         loop {
-            match self.decoder.next(input, &mut position) {
+            match self.codec.read(input, &mut position, &mut all) {
                 Ok(None) => break,
-                Ok(Some(Event::Data { kind: DataKind::Text, .. })) => {
-                    self.refuse(now, ProtocolError::Text);
-                    break;
-                }
-                Ok(Some(Event::Data { kind: DataKind::Binary, payload, .. })) => {
-                    if all.is_empty() {
-                        all = payload;
-                    } else {
-                        let end = all.end + payload.len();
-                        input.copy_within(payload, all.end);
-                        all.end = end;
-                    }
-                }
-                Ok(Some(Event::Ping(payload))) => self.control.pong(payload),
-                Ok(Some(Event::Pong(_))) => {} // a sign of life like every byte
-                Ok(Some(Event::Close(close))) => {
+                Ok(Some(Said::Ping(payload))) => self.control.pong(payload),
+                Ok(Some(Said::Pong)) => {} // a sign of life like every byte
+                Ok(Some(Said::Close(close))) => {
                     self.begin_ending(now, Cause::ClientClosed(close));
                     self.client.input = ClientInput::Closed;
                     break;
@@ -432,9 +429,9 @@ impl Tunnel {
         let Some(cause) = &self.cause else { return };
         let target_done = self.target.input == TargetInput::Ended;
         if target_done {
-            self.control.close(cause.close().as_ref());
+            self.control.close(|frames| self.settings.protocol.close(frames, cause.close().as_ref()));
         }
-        let client_has_all = self.control.is_closed();
+        let client_has_all = self.client_has_all();
         let client_said_all = matches!(self.client.input, ClientInput::Closed | ClientInput::Ended);
         let target_has_all = self.target.output != Output::Open;
         if target_done && client_has_all && client_said_all && target_has_all {
@@ -442,11 +439,21 @@ impl Tunnel {
         }
     }
 
+    /// The Close has gone, or its turn has come where there is none; and so has all before it.
+    fn client_has_all(&self) -> bool {
+        self.control.is_closed() && self.to_client.is_empty()
+    }
+
+    /// The target's bytes in a frame of which the client has not taken all.
+    fn undelivered_to_client(&self) -> u64 {
+        self.codec.undelivered(self.to_client.payload(), self.to_client.waiting().len()) as u64
+    }
+
     fn finish(&mut self) {
         let Some(cause) = self.cause.clone() else { return };
         if self.end.is_none() {
-            self.to_client_count.lost += self.to_client.payload_waiting();
-            self.to_target_count.lost += self.to_target.payload_waiting();
+            self.to_client_count.lost += self.undelivered_to_client() + self.codec.held() as u64;
+            self.to_target_count.lost += self.to_target.waiting().len() as u64;
             self.end = Some(End { cause, to_target: self.to_target_count, to_client: self.to_client_count });
         }
     }

@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
@@ -17,6 +19,7 @@ use super::listener::Listener;
 use super::site::Site;
 use super::worker::{Job, Workers};
 use crate::log::Kind;
+use crate::socket::Peer;
 
 /// The first and the longest pause after the kernel could not accept for want of something.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -31,12 +34,13 @@ pub(super) struct Serving {
     pub(super) admission: Arc<Admission>,
 }
 
-/// Accepts for ever.
+/// Accepts for ever. `news`: the status has something new to say.
 pub(super) async fn accept(
-    listener: AsyncFd<Listener>,
+    listener: Rc<AsyncFd<Listener>>,
     serving: Rc<RefCell<Serving>>,
     workers: Rc<Workers>,
     census: Arc<Census>,
+    news: Rc<Notify>,
 ) {
     let mut shortage = Shortage::default();
     let mut crowd = Crowd::default();
@@ -52,7 +56,7 @@ pub(super) async fn accept(
                 let Serving { site, admission } = serving.borrow().clone();
                 if site.allow_clients.as_ref().is_some_and(|clients| !clients.admit(&peer)) {
                     // Dropping it is the answer: whoever may not come does not learn what is here.
-                    info!(route = site.name, client = %peer, "refused: not among access.allow-clients");
+                    deny(&site, peer, &news);
                     continue;
                 }
                 let counted = census.count();
@@ -71,6 +75,26 @@ pub(super) async fn accept(
             }
             Err(_would_block) => {}
         }
+    }
+}
+
+/// Tells of a client that may not come, and of what that proves.
+fn deny(site: &Site, peer: Peer, news: &Notify) {
+    let route = &site.name;
+    if site.kernel_filters.swap(false, Ordering::Relaxed) {
+        let kind = Kind::KernelCheckMissing.id();
+        warn!(
+            kind,
+            route,
+            client = %peer,
+            "a client that the kernel was to keep away got through: the daemon checks access.allow-clients alone"
+        );
+        news.notify_one();
+    }
+    if let Some(unlogged) = site.quotas.admit(Kind::ClientDenied, Instant::now().into_std()) {
+        let unlogged = (unlogged > 0).then_some(unlogged);
+        let kind = Kind::ClientDenied.id();
+        info!(kind, route, client = %peer, unlogged, "refused: not among access.allow-clients");
     }
 }
 

@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use tracing::debug;
 
+use crate::socket::is_localhost;
+
 /// Where a route listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
@@ -40,6 +42,14 @@ impl ListenAddress {
     /// The permissions of a Unix socket when nothing else is asked for: the owner's, as the original's.
     pub const UNIX_MODE: u32 = 0o600;
 
+    /// The port. None: it is a Unix socket, which has none.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp { port, .. } => Some(*port),
+            Self::Unix { .. } => None,
+        }
+    }
+
     /// Whether both are the same socket, whatever permissions they ask for.
     pub fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {
@@ -60,14 +70,16 @@ impl ListenAddress {
         }
     }
 
-    /// Whether a socket that is bound to the literal address `bound` is what this asks for. Names are not looked up: a
-    /// socket at one of a name's addresses is not known to be the name's.
+    /// Whether a socket that is bound to the literal address `bound` is what this asks for. Names are not looked up, but for
+    /// `localhost`: a socket at one of a name's addresses is not known to be the name's.
     pub fn stands_for(&self, bound: &Self) -> bool {
         match (self, bound) {
             (Self::Unix { path, .. }, Self::Unix { path: bound, .. }) => path == bound,
             (Self::Tcp { host, port }, Self::Tcp { host: Some(bound), port: bound_port }) if port == bound_port => {
                 let Ok(bound) = bound.parse::<IpAddr>() else { return false };
-                host.as_ref().map_or(bound.is_unspecified(), |host| host.parse() == Ok(bound))
+                host.as_ref().map_or(bound.is_unspecified(), |host| {
+                    host.parse() == Ok(bound) || is_localhost(host) && bound.is_loopback()
+                })
             }
             _ => false,
         }

@@ -16,19 +16,33 @@ struct Counts {
     connections: usize,
     sessions: usize,
     sessions_ended: usize,
+    /// All that there ever were.
+    numbered: u64,
+}
+
+/// A session, counted until this is dropped, as a panic does, too.
+#[derive(Debug)]
+pub struct CountedSession<'a> {
+    census: &'a Census,
 }
 
 /// A connection, counted until this is dropped.
 #[derive(Debug)]
 pub struct Counted {
     census: Arc<Census>,
+    number: u64,
 }
 
 impl Census {
     /// Counts a connection.
     pub(super) fn count(self: &Arc<Self>) -> Counted {
-        self.counts.send_modify(|counts| counts.connections += 1);
-        Counted { census: Arc::clone(self) }
+        let mut number = 0;
+        self.counts.send_modify(|counts| {
+            counts.connections += 1;
+            counts.numbered += 1;
+            number = counts.numbered;
+        });
+        Counted { census: Arc::clone(self), number }
     }
 
     /// Connections that are there now.
@@ -68,13 +82,20 @@ impl Census {
 }
 
 impl Counted {
-    /// The connection is a session now: it has got its 101.
-    pub fn session_begun(&self) {
-        self.census.counts.send_modify(|counts| counts.sessions += 1);
+    /// Which of the process's connections it is, from 1.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
-    /// The session has ended.
-    pub fn session_ended(&self) {
+    /// The connection is a session now: it has got its 101.
+    pub fn session(&self) -> CountedSession<'_> {
+        self.census.counts.send_modify(|counts| counts.sessions += 1);
+        CountedSession { census: &self.census }
+    }
+}
+
+impl Drop for CountedSession<'_> {
+    fn drop(&mut self) {
         self.census.counts.send_modify(|counts| {
             counts.sessions -= 1;
             counts.sessions_ended += 1;
@@ -85,5 +106,27 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.census.counts.send_modify(|counts| counts.connections -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_leaves_the_counts_right() {
+        let census = Arc::new(Census::default());
+        let connection = census.count();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _session = connection.session();
+            assert_eq!((census.connections(), census.sessions()), (1, 1));
+            panic!("a bug, for a test");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!((census.connections(), census.sessions()), (1, 0));
+        drop(connection);
+        assert_eq!(census.connections(), 0);
     }
 }

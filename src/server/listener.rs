@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fchmod};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::address::ListenAddress;
 use super::socket_file::{SocketFile, remove_stale};
-use crate::socket::{Accepted, Peer};
+use crate::socket::{Accepted, Peer, is_localhost, loopback};
 
 /// Why a socket cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +158,16 @@ impl Listener {
         }
     }
 
+    /// Stops listening on TCP and keeps the address, so that a socket with a part of it can be bound. Who waits is refused.
+    pub fn suspend(&self) -> io::Result<()> {
+        SockRef::from(self).shutdown(Shutdown::Both)
+    }
+
+    /// Listens again after [`suspend`](Self::suspend).
+    pub fn resume(&self, backlog: u32) -> io::Result<()> {
+        listen(&SockRef::from(self), backlog)
+    }
+
     /// Registers the listener with the runtime of the current thread, to learn when a client waits.
     #[expect(unsafe_code, reason = "tokio's listeners would register each accepted socket here, for another thread")]
     pub fn watch(self) -> io::Result<AsyncFd<Self>> {
@@ -181,8 +191,12 @@ impl Listener {
 
     /// All addresses of a name; one of another family that this machine does not have is left out, if another works.
     fn bind_host(host: &str, port: u16, backlog: u32) -> Result<Vec<Self>, ListenError> {
-        let addresses =
-            (host, port).to_socket_addrs().map_err(|source| ListenError::Resolve { host: host.to_owned(), source })?;
+        let addresses: Vec<SocketAddr> = if is_localhost(host) {
+            loopback(port).into()
+        } else {
+            let resolve = |source| ListenError::Resolve { host: host.to_owned(), source };
+            (host, port).to_socket_addrs().map_err(resolve)?.collect()
+        };
         let mut listeners: Vec<Self> = Vec::new();
         let mut unavailable = None;
         for mut address in addresses {

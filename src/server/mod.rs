@@ -6,11 +6,15 @@
 mod accept;
 pub mod address;
 pub mod admission;
+mod alarm;
 pub mod census;
+mod circumstances;
+mod expiry;
 mod health;
 mod lifetime;
 pub mod listener;
 mod reload;
+mod room;
 mod signals;
 pub mod site;
 mod socket_file;
@@ -19,20 +23,23 @@ pub mod worker;
 
 pub use self::lifetime::Lifetime;
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use self::address::ListenAddress;
 use self::admission::Admission;
+use self::alarm::Alarm;
 use self::census::Census;
-use self::health::{Status, Watchdog};
+use self::circumstances::Circumstances;
+use self::health::Health;
 use self::lifetime::{Ending, lifetime_over};
 use self::listener::{Inherited, ListenError, Listener};
 use self::reload::Routes;
@@ -42,20 +49,28 @@ use self::stop::{Stop, Stopper};
 use self::worker::{Job, Threads, Workers};
 use crate::config::{Route, chain};
 use crate::log::Kind;
+use crate::program::{self, Ended, Program, ProgramError, Supervisor};
+use crate::record;
 use crate::socket::{Accepted, Peer};
-use crate::systemd::activation::{Claim, difference};
-use crate::systemd::notify;
+use crate::systemd::activation::ActivationError;
+use crate::systemd::confinement::Confinement;
 use crate::websocket::close::CloseCode;
 
 /// Reads the routes anew; or says, a line each, what is wrong with them.
 pub type Reload = Box<dyn Fn() -> Result<Vec<Route>, Vec<String>>>;
 
-/// What is wrong when a daemon cannot start.
+/// Why a daemon cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// A part that all need has panicked.
+    #[error("a bug: the log says where it happened")]
+    Bug,
     /// A socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A wrapped program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// No threads, no event queue or no signal handlers.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
@@ -71,11 +86,13 @@ pub struct Server {
     /// A client that came as standard input.
     connected: Option<(Accepted, Peer, Arc<Site>)>,
     lifetime: Lifetime,
-    traffic: bool,
-    /// The sockets are systemd's.
-    activated: bool,
-    /// What is wrong with routes that are out of order.
+    circumstances: Circumstances,
+    /// What is wrong with sockets that cannot be used.
+    unusable: Vec<String>,
+    /// What is wrong with routes that are out of order, or do not fit their units.
     problems: Vec<String>,
+    /// Runs as long as the daemon does, and may end it.
+    program: Option<Program>,
 }
 
 #[derive(Debug)]
@@ -87,12 +104,13 @@ struct Bound {
 impl Server {
     /// Nothing to serve yet. `traffic`: show symbols of what moves on standard output.
     pub fn new(lifetime: Lifetime, traffic: bool) -> Self {
-        Self { lifetime, traffic, ..Self::default() }
+        Self { lifetime, circumstances: Circumstances { traffic, ..Circumstances::default() }, ..Self::default() }
     }
 
     /// Binds the sockets of `route`.
     pub fn bind(&mut self, route: &Route) -> Result<(), ServerError> {
-        let site = Arc::new(Site::open(route, self.traffic)?);
+        let site = Arc::new(self.circumstances.site(route)?);
+        self.circumstances.complaints(route, &[]);
         let mut listeners = Vec::new();
         for address in &route.listen {
             let bound = Listener::bind(address, site.limits.backlog)?;
@@ -102,14 +120,30 @@ impl Server {
         Ok(())
     }
 
+    /// A server whose sockets are systemd's, which has passed `unusable` ones, too: it runs all the same.
+    pub fn activated(unusable: &[ActivationError]) -> Self {
+        let unusable: Vec<String> = unusable.iter().map(|error| chain(error)).collect();
+        for problem in &unusable {
+            error!(kind = Kind::SocketUnusable.id(), "{problem}");
+        }
+        let circumstances = Circumstances {
+            traffic: false,
+            activated: true,
+            // What waits in such a socket would start the daemon at once.
+            may_exit_idle: unusable.is_empty(),
+            confinement: Confinement::of_this_process(),
+        };
+        Self { circumstances, unusable, ..Self::default() }
+    }
+
     /// Serves `route` on sockets that systemd has passed.
     pub fn adopt(&mut self, route: &Route, listeners: Vec<Listener>) {
-        let bound: Vec<ListenAddress> = listeners.iter().map(Listener::address).collect();
-        if let Some(difference) = difference(Claim { route: &route.name, listen: &route.listen }, &bound) {
-            warn!(kind = Kind::ListenDiffers.id(), route = route.name, "{difference}");
-        }
-        match Site::open(route, self.traffic) {
-            Ok(site) => self.serve_on(site, listeners),
+        match self.circumstances.site(route) {
+            Ok(site) => {
+                let bound: Vec<ListenAddress> = listeners.iter().map(Listener::address).collect();
+                self.problems.extend(self.circumstances.complaints(route, &bound));
+                self.serve_on(site, listeners);
+            }
             Err(error) => self.adopt_broken(&route.name, listeners, &[chain(&error)]),
         }
     }
@@ -127,8 +161,12 @@ impl Server {
         self.serve_on(Site::out_of_order(route), listeners);
     }
 
+    /// Tells the clients of a socket that is for no route that it is out of order.
+    pub fn adopt_stray(&mut self, name: &str, listener: Listener) {
+        self.serve_on(Site::out_of_order(name), vec![listener]);
+    }
+
     fn serve_on(&mut self, site: Site, listeners: Vec<Listener>) {
-        self.activated = true;
         let listeners = listeners.into_iter().map(|listener| (listener.address(), listener)).collect();
         self.bound.push(Bound { site: Arc::new(site), listeners });
     }
@@ -141,7 +179,7 @@ impl Server {
 
     /// Serves `route` on what was on standard input: one client, or a listening socket.
     pub fn inherit(&mut self, route: &Route, inherited: Inherited) -> Result<(), ServerError> {
-        let site = Arc::new(Site::open(route, self.traffic)?);
+        let site = Arc::new(self.circumstances.site(route)?);
         match inherited {
             Inherited::Connected(accepted, peer) => self.connected = Some((accepted, peer, site)),
             Inherited::Listening(listener) => {
@@ -152,64 +190,113 @@ impl Server {
         Ok(())
     }
 
-    /// Serves until it is told to stop, or its lifetime is over.
-    pub fn run(self, reload: Option<Reload>) -> Result<(), ServerError> {
+    /// Runs `program` beside the routes.
+    pub fn wrap(&mut self, program: Program) {
+        self.program = Some(program);
+    }
+
+    /// Serves until it is told to stop, or its lifetime is over, or the program that it wraps has ended: as that did then.
+    pub fn run(self, reload: Option<Reload>) -> Result<Option<Ended>, ServerError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ServerError::Runtime)?;
         let (stopper, stop) = Stop::pair();
-        let (workers, threads) = Workers::start(&stop).map_err(ServerError::Runtime)?;
-        let ended = LocalSet::new().block_on(&runtime, self.live(workers, &stopper, reload));
+        let alarm = Alarm::default();
+        let (workers, threads) = Workers::start(&stop, &alarm).map_err(ServerError::Runtime)?;
+        let ended = LocalSet::new().block_on(&runtime, self.live(workers, &stopper, alarm, reload));
         stopper.abort();
         Threads::join(threads);
+        complete_recordings();
         runtime.shutdown_background();
-        ended.map_err(ServerError::Runtime)
+        ended
     }
 
-    async fn live(self, workers: Workers, stopper: &Stopper, reload: Option<Reload>) -> io::Result<()> {
+    async fn live(
+        self,
+        workers: Workers,
+        stopper: &Stopper,
+        alarm: Alarm,
+        reload: Option<Reload>,
+    ) -> Result<Option<Ended>, ServerError> {
         let census = Arc::new(Census::default());
-        let mut signals = Signals::install()?;
-        let (workers, activated) = (Rc::new(workers), self.activated);
-        let mut routes = Routes::serve(self.bound, workers, Arc::clone(&census), self.traffic, activated)?;
+        let mut signals = Signals::install().map_err(ServerError::Runtime)?;
+        let mut program = self.program.map(Supervisor::start).transpose()?;
+        let routes = Routes::serve(self.bound, workers, Arc::clone(&census), self.circumstances, alarm.clone());
+        let mut routes = routes.map_err(ServerError::Runtime)?;
         let connected_drain_timeout = self.connected.as_ref().map(|(_, _, site)| site.limits.drain_timeout);
         if let Some((accepted, peer, site)) = self.connected {
             let (admission, counted) = (Arc::new(Admission::default()), census.count());
             routes.workers().assign(Job { accepted, peer, site, admission, permit: None, counted }).await;
         }
-        let mut status = Status::new(self.problems);
-        let mut watchdog = Watchdog::new();
-        let mut over = std::pin::pin!(lifetime_over(self.lifetime, connected_drain_timeout.is_some(), &census));
-        notify::ready(&status.text());
+        let (exit_idle, exit_idle_now) = watch::channel(routes.exit_idle());
+        let only_one = connected_drain_timeout.is_some();
+        let mut over = std::pin::pin!(lifetime_over(self.lifetime, exit_idle_now, only_one, &census));
+        let mut health = Health::new(&routes, self.unusable, self.problems);
+        health.ready(&routes);
         let ending = loop {
             tokio::select! {
                 ending = &mut over => break ending,
+                () = alarm.rung() => return Err(ServerError::Bug),
+                ended = program_over(&mut program) => break Ending::ProgramEnded(ended),
                 told = signals.next() => match (told, &reload) {
                     (Told::Stop, _) => break Ending::Stopped,
                     (Told::Reload, Some(reload)) => {
-                        notify::reloading();
-                        status.reloaded(routes.reload(reload));
-                        notify::ready(&status.text());
+                        health.reload_begins();
+                        health.reloaded(routes.reload(reload), &routes);
+                        let now = routes.exit_idle();
+                        exit_idle.send_if_modified(|limit| std::mem::replace(limit, now) != now);
                     }
                     (Told::Reload, None) => {
                         info!("SIGHUP: there is no file to read again; certificates are read when they change");
                     }
                 },
-                () = watchdog.due() => Watchdog::feed(&routes),
-                () = status.changed(&census) => notify::status(&status.text()),
+                due = health.due(&census) => health.attend(due, &routes),
             }
         };
-        notify::stopping("stopping");
-        let drain_timeout = routes.drain_timeout().max(connected_drain_timeout.unwrap_or_default());
-        drop(routes); // no more accepting
-        if ending == Ending::AfterLast {
-            info!(connections = census.connections(), "the time is over: waiting for the last session to end");
-            tokio::select! {
-                () = census.empty() => {}
-                () = signals.stop() => {}
+        if ending == Ending::Idle {
+            // Nothing was accepted since the last look: that happens on this thread, which has done nothing else. Who comes now
+            // waits in the kernel, and with exit-idle systemd has the socket, too: it starts the daemon again for whoever waits.
+            health.stopping("idle: the next connection starts the daemon again");
+        } else {
+            health.stopping("stopping");
+            let drain_timeout = routes.drain_timeout().max(connected_drain_timeout.unwrap_or_default());
+            drop(routes); // no more accepting
+            if ending == Ending::AfterLast {
+                info!(connections = census.connections(), "the time is over: waiting for the last session to end");
+                tokio::select! {
+                    () = census.empty() => {}
+                    () = signals.stop() => {}
+                }
             }
+            drain(&census, stopper, &health, &mut signals, drain_timeout).await;
         }
-        drain(&census, stopper, &mut signals, drain_timeout).await;
+        if let Some(program) = program {
+            health.extend_timeout(program::GRACE + END_TIME);
+            program.stop(signals.stop()).await;
+        }
         info!(kind = Kind::Stopped.id(), "stopped");
-        Ok(())
+        Ok(match ending {
+            Ending::ProgramEnded(ended) => Some(ended),
+            Ending::AfterLast | Ending::Idle | Ending::Stopped => None,
+        })
+    }
+}
+
+/// Resolves when the daemon is to end because its program has.
+async fn program_over(program: &mut Option<Supervisor>) -> Ended {
+    match program {
+        Some(program) => program.over().await,
+        None => pending().await,
+    }
+}
+
+/// The sessions have ended, and their recordings are to end too. A disk that stands still is not waited for without end.
+fn complete_recordings() {
+    let recordings = record::wait_until_written(END_TIME);
+    if recordings > 0 {
+        warn!(
+            kind = Kind::RecordingsIncomplete.id(),
+            recordings, "recordings have no end: the disk did not take it in time"
+        );
     }
 }
 
@@ -217,13 +304,13 @@ impl Server {
 const END_TIME: Duration = Duration::from_secs(5);
 
 /// Ends the sessions, and waits for them as long as is allowed, or until somebody has lost patience.
-async fn drain(census: &Census, stopper: &Stopper, signals: &mut Signals, limit: Duration) {
+async fn drain(census: &Census, stopper: &Stopper, health: &Health, signals: &mut Signals, limit: Duration) {
     let connections = census.connections();
     if connections > 0 {
         info!(kind = Kind::Stopping.id(), connections, "stopping: the sessions get Close 1001");
     }
     stopper.drain(CloseCode::GOING_AWAY);
-    notify::extend_timeout(limit + END_TIME);
+    health.extend_timeout(limit + END_TIME);
     tokio::select! {
         () = census.empty() => {}
         () = sleep(limit) => {

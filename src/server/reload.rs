@@ -8,37 +8,44 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::accept::{Serving, accept};
 use super::address::ListenAddress;
 use super::admission::Admission;
+use super::alarm::Alarm;
 use super::census::Census;
-use super::listener::Listener;
+use super::circumstances::Circumstances;
+use super::health::ClientCheck;
+use super::listener::{ListenError, Listener};
+use super::room::Room;
 use super::site::Site;
 use super::worker::Workers;
 use super::{Bound, Reload, ServerError};
 use crate::config::{Route, chain};
 use crate::log::Kind;
-use crate::systemd::activation::{Claim, difference};
 
 /// All routes in service.
 pub(super) struct Routes {
     doors: Vec<Door>,
     workers: Rc<Workers>,
     census: Arc<Census>,
-    traffic: bool,
-    /// The sockets are systemd's: they stay, whatever the route files say.
-    activated: bool,
+    circumstances: Circumstances,
+    /// Rings when the status has something new to say.
+    news: Rc<Notify>,
+    alarm: Alarm,
 }
 
 /// A listener that is being accepted from, until it is dropped.
 struct Door {
     address: ListenAddress,
+    listener: Rc<AsyncFd<Listener>>,
     serving: Rc<RefCell<Serving>>,
     task: AbortHandle,
 }
@@ -49,16 +56,27 @@ impl Drop for Door {
     }
 }
 
+/// An address of the new configuration, and who is to be served there.
+struct Wanted<'a> {
+    address: &'a ListenAddress,
+    serving: Serving,
+    /// The doors that are there already.
+    doors: Vec<usize>,
+    /// Those that are not.
+    fresh: Vec<AsyncFd<Listener>>,
+}
+
 impl Routes {
     /// Begins to accept on everything that is bound.
     pub(super) fn serve(
         bound: Vec<Bound>,
-        workers: Rc<Workers>,
+        workers: Workers,
         census: Arc<Census>,
-        traffic: bool,
-        activated: bool,
+        circumstances: Circumstances,
+        alarm: Alarm,
     ) -> io::Result<Self> {
-        let mut routes = Self { doors: Vec::new(), workers, census, traffic, activated };
+        let (workers, news) = (Rc::new(workers), Rc::default());
+        let mut routes = Self { doors: Vec::new(), workers, census, circumstances, news, alarm };
         for Bound { site, listeners } in bound {
             let serving = Serving { site, admission: Arc::default() };
             for (address, listener) in listeners {
@@ -73,30 +91,66 @@ impl Routes {
         Rc::clone(&self.workers)
     }
 
+    /// Rings when the status has something new to say.
+    pub(super) fn news(&self) -> Rc<Notify> {
+        Rc::clone(&self.news)
+    }
+
     /// Whether every listener is still accepted from.
     pub(super) fn are_open(&self) -> bool {
         self.doors.iter().all(|door| !door.task.is_finished())
     }
 
-    /// The longest that any route allows its sessions for their end.
-    pub(super) fn drain_timeout(&self) -> Duration {
-        let timeouts = self.doors.iter().map(|door| door.serving.borrow().site.limits.drain_timeout);
-        timeouts.max().unwrap_or_default()
+    /// Whether a status has to name the route that it speaks of.
+    pub(super) fn are_several(&self) -> bool {
+        let sites = self.sites();
+        sites.iter().any(|site| site.name != sites[0].name)
     }
 
-    /// Reads the configuration again and takes it into service: all of it, or none. The error is the first problem.
-    pub(super) fn reload(&mut self, reload: &Reload) -> Result<(), String> {
+    /// The longest that any route allows its sessions for their end.
+    pub(super) fn drain_timeout(&self) -> Duration {
+        self.sites().iter().map(|site| site.limits.drain_timeout).max().unwrap_or_default()
+    }
+
+    /// After how long without a connection the daemon may end: all routes must allow it, and the most patient decides.
+    /// None: it stays.
+    pub(super) fn exit_idle(&self) -> Option<Duration> {
+        if !self.circumstances.may_exit_idle {
+            return None;
+        }
+        let limits: Option<Vec<Duration>> = self.sites().iter().map(|site| site.exit_idle).collect();
+        limits?.into_iter().max()
+    }
+
+    /// Who keeps unwanted clients away, at worst.
+    pub(super) fn client_check(&self) -> Option<ClientCheck> {
+        let sites = self.sites();
+        let mut checked = sites.iter().filter(|site| site.allow_clients.is_some()).peekable();
+        checked.peek()?;
+        let by_both = checked.all(|site| site.kernel_filters.load(Ordering::Relaxed));
+        Some(if by_both { ClientCheck::Both } else { ClientCheck::DaemonAlone })
+    }
+
+    /// What is served, a site for each address.
+    pub(super) fn sites(&self) -> Vec<Arc<Site>> {
+        self.doors.iter().map(|door| Arc::clone(&door.serving.borrow().site)).collect()
+    }
+
+    /// Reads the configuration again and takes it into service: all of it, or none. The answer is what is to be said of it
+    /// in the status; the error is the first problem.
+    pub(super) fn reload(&mut self, reload: &Reload) -> Result<Vec<String>, String> {
         let outcome = reload().and_then(|routes| {
-            let replaced = if self.activated { self.reassign(&routes) } else { self.replace(&routes) };
+            let activated = self.circumstances.activated;
+            let replaced = if activated { self.reassign(&routes) } else { self.replace(&routes) };
             replaced.map_err(|error| vec![chain(&error)])
         });
         match outcome {
-            Ok(()) => {
+            Ok(problems) => {
                 info!(
                     kind = Kind::ReloadDone.id(),
                     "configuration reloaded: new connections use it, running sessions keep theirs"
                 );
-                Ok(())
+                Ok(problems)
             }
             Err(problems) => {
                 for problem in &problems {
@@ -109,8 +163,9 @@ impl Routes {
     }
 
     /// Gives systemd's sockets to the routes as they are now.
-    fn reassign(&self, routes: &[Route]) -> Result<(), ServerError> {
-        let sites = routes.iter().map(|route| Ok((route, Arc::new(Site::open(route, self.traffic)?))));
+    fn reassign(&self, routes: &[Route]) -> Result<Vec<String>, ServerError> {
+        let sites = routes.iter().map(|route| Ok((route, Arc::new(self.circumstances.site(route)?))));
+        let mut problems = Vec::new();
         for (route, site) in sites.collect::<Result<Vec<_>, ServerError>>()? {
             let own = self.doors.iter().filter(|door| door.serving.borrow().site.name == route.name);
             let mut bound = Vec::new();
@@ -119,34 +174,20 @@ impl Routes {
                 door.serving.replace(Serving { site: Arc::clone(&site), admission }).admission.ask_again();
                 bound.push(door.address.clone());
             }
-            if let Some(difference) = difference(Claim { route: &route.name, listen: &route.listen }, &bound) {
-                warn!(kind = Kind::ListenDiffers.id(), route = route.name, "{difference}");
-            }
+            problems.extend(self.circumstances.complaints(route, &bound));
         }
-        Ok(())
+        Ok(problems)
     }
 
-    fn replace(&mut self, routes: &[Route]) -> Result<(), ServerError> {
-        // Everything that can fail comes first, so that a failure leaves all as it is.
-        let mut admissions = self.admissions();
-        let mut wanted = Vec::new();
-        let mut kept: Vec<usize> = Vec::new();
-        for route in routes {
-            let site = Arc::new(Site::open(route, self.traffic)?);
-            let admission = admissions.remove(&route.name).unwrap_or_default();
-            let serving = Serving { site, admission };
-            for address in &route.listen {
-                let doors = self.doors_of(address, &route.name, &kept);
-                kept.extend(&doors);
-                let fresh =
-                    if doors.is_empty() { Listener::bind(address, serving.site.limits.backlog)? } else { Vec::new() };
-                let fresh = fresh.into_iter().map(Listener::watch).collect::<io::Result<Vec<_>>>();
-                let fresh = fresh.map_err(ServerError::Runtime)?;
-                wanted.push((address, serving.clone(), doors, fresh));
-            }
-        }
+    fn replace(&mut self, routes: &[Route]) -> Result<Vec<String>, ServerError> {
+        // Everything that can fail comes first, so that a failure leaves all as it is: then what is fresh is closed, and
+        // after it what made room is opened again.
+        let room = Room::default();
+        let mut wanted = self.plan(routes)?;
+        self.bind(&mut wanted, &room)?;
+        room.keep();
         let mut old: Vec<Option<Door>> = self.doors.drain(..).map(Some).collect();
-        for (address, serving, doors, fresh) in wanted {
+        for Wanted { address, serving, doors, fresh } in wanted {
             for mut door in doors.into_iter().filter_map(|index| old[index].take()) {
                 door.address.change_mode(address);
                 // A full route's clients wait for a place under the old bound.
@@ -162,9 +203,50 @@ impl Routes {
             let route = &door.serving.borrow().site.name;
             info!(kind = Kind::ListeningOver.id(), route, "no longer listening on {}", door.address);
         }
-        Ok(())
+        Ok(routes.iter().flat_map(|route| self.circumstances.complaints(route, &[])).collect())
     }
 
+    /// Who gets which of the doors that are there.
+    fn plan<'a>(&self, routes: &'a [Route]) -> Result<Vec<Wanted<'a>>, ServerError> {
+        let mut admissions = self.admissions();
+        let mut wanted = Vec::new();
+        let mut kept: Vec<usize> = Vec::new();
+        for route in routes {
+            let site = Arc::new(self.circumstances.site(route)?);
+            let admission = admissions.remove(&route.name).unwrap_or_default();
+            let serving = Serving { site, admission };
+            for address in &route.listen {
+                let doors = self.doors_of(address, &route.name, &kept);
+                kept.extend(&doors);
+                wanted.push(Wanted { address, serving: serving.clone(), doors, fresh: Vec::new() });
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Binds what is not there. An address that a wider or narrower one has taken, which nobody wants any more, gets its place.
+    fn bind(&self, wanted: &mut [Wanted<'_>], room: &Room) -> Result<(), ServerError> {
+        let kept: Vec<usize> = wanted.iter().flat_map(|wanted| wanted.doors.clone()).collect();
+        for Wanted { address, serving, fresh, .. } in wanted.iter_mut().filter(|wanted| wanted.doors.is_empty()) {
+            let in_the_way = self.doors.iter().enumerate().filter(|(index, door)| {
+                !kept.contains(index) && door.address.port().is_some_and(|port| Some(port) == address.port())
+            });
+            let in_the_way =
+                in_the_way.map(|(_, door)| (Rc::clone(&door.listener), door.serving.borrow().site.limits.backlog));
+            let bind = || Listener::bind(address, serving.site.limits.backlog);
+            let bound = match bind() {
+                Err(ListenError::Bind { source, .. })
+                    if source.kind() == io::ErrorKind::AddrInUse && room.make(in_the_way) =>
+                {
+                    bind()
+                }
+                outcome => outcome,
+            };
+            let listeners = bound?.into_iter().map(Listener::watch).collect::<io::Result<Vec<_>>>();
+            *fresh = listeners.map_err(ServerError::Runtime)?;
+        }
+        Ok(())
+    }
     /// The counts of the routes in service: a route keeps its own over a reload.
     fn admissions(&self) -> HashMap<String, Arc<Admission>> {
         let servings = self.doors.iter().map(|door| door.serving.borrow().clone());
@@ -188,9 +270,14 @@ impl Routes {
             target = %serving.site.service,
             "listening on {name}"
         );
-        let serving = Rc::new(RefCell::new(serving));
-        let (workers, census) = (Rc::clone(&self.workers), Arc::clone(&self.census));
-        let task = spawn_local(accept(listener, Rc::clone(&serving), workers, census)).abort_handle();
-        Door { address, serving, task }
+        let (listener, serving) = (Rc::new(listener), Rc::new(RefCell::new(serving)));
+        let (workers, census, news) = (Rc::clone(&self.workers), Arc::clone(&self.census), Rc::clone(&self.news));
+        let accepting = accept(Rc::clone(&listener), Rc::clone(&serving), workers, census, news);
+        let tripwire = self.alarm.tripwire();
+        let task = spawn_local(async move {
+            let _tripwire = tripwire;
+            accepting.await;
+        });
+        Door { address, listener, serving, task: task.abort_handle() }
     }
 }

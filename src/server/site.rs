@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tracing::warn;
@@ -12,10 +13,13 @@ use crate::access::AllowedClients;
 use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
-use crate::log::{Kind, Pace};
+use crate::log::{Kind, Quotas};
+use crate::record::recorder::Recorder;
+use crate::systemd::confinement::Confinement;
 use crate::target::source::{self, SourceError};
 use crate::target::targets::Targets;
 use crate::tls::{Tls, TlsError};
+use crate::websocket::codec::TextFrames;
 
 /// A route in service.
 #[derive(Debug)]
@@ -32,12 +36,22 @@ pub struct Site {
     pub allow_clients: Option<AllowedClients>,
     /// Interval of pings.
     pub heartbeat: Option<Duration>,
+    /// Where its sessions are recorded; None: they are not.
+    pub recorder: Option<Arc<Recorder>>,
+    /// What becomes of text frames.
+    pub text: TextFrames,
     /// Its bounds.
     pub limits: Limits,
-    /// How fast refusals of tokens are told.
-    pub refused_tokens: Pace,
     /// Whether to show symbols of what moves on standard output.
     pub traffic: bool,
+    /// After so long without a connection the daemon may end.
+    pub exit_idle: Option<Duration>,
+    /// Why sessions may not reach the target, and what to do about it.
+    pub target_excluded: Option<String>,
+    /// Whether the kernel was asked to keep away whom `allow_clients` does not name, and nobody has proved that it does not.
+    pub kernel_filters: AtomicBool,
+    /// How much its clients may write into the log.
+    pub quotas: Quotas,
 }
 
 /// What a route does for a client that has shaken hands.
@@ -89,8 +103,8 @@ pub enum SiteError {
 }
 
 impl Site {
-    /// Loads what `route` names.
-    pub fn open(route: &Route, traffic: bool) -> Result<Self, SiteError> {
+    /// Loads what `route` names. `confinement`: what the units let through.
+    pub fn open(route: &Route, confinement: &Confinement, traffic: bool) -> Result<Self, SiteError> {
         let name = route.name.clone();
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
@@ -101,10 +115,23 @@ impl Site {
             let error = source::summary(&problems);
             warn!(kind = Kind::TokensUnusable.id(), route = name, source = %targets, error, "some of the tokens cannot be used");
         }
-        let service = Service::Relay(Box::new(targets));
-        let Route { allow_clients, heartbeat, limits, .. } = route.clone();
-        let refused_tokens = Pace::default();
-        Ok(Self { name, tls, files, service, allow_clients, heartbeat, limits, refused_tokens, traffic })
+        let Route { allow_clients, heartbeat, text, record, limits, .. } = route.clone();
+        Ok(Self {
+            name,
+            tls,
+            files,
+            service: Service::Relay(Box::new(targets)),
+            allow_clients,
+            heartbeat,
+            text,
+            recorder: record.map(|settings| Arc::new(Recorder::new(&route.name, settings))),
+            limits,
+            traffic,
+            exit_idle: route.exit_idle,
+            target_excluded: confinement.excludes_target_of(route),
+            kernel_filters: confinement.filters_clients_of(route).into(),
+            quotas: Quotas::default(),
+        })
     }
 
     /// A route of which nothing but its name can be trusted.
@@ -116,9 +143,14 @@ impl Site {
             service: Service::OutOfOrder,
             allow_clients: None,
             heartbeat: None,
+            text: TextFrames::default(),
+            recorder: None,
             limits: Limits::default(),
-            refused_tokens: Pace::default(),
             traffic: false,
+            exit_idle: None,
+            target_excluded: None,
+            kernel_filters: false.into(),
+            quotas: Quotas::default(),
         }
     }
 }

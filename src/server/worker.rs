@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::admission::Permit;
+use super::alarm::Alarm;
 use super::census;
 use super::site::Site;
 use super::stop::Stop;
@@ -69,9 +70,9 @@ enum Errand {
 
 impl Workers {
     /// A thread for each core that this process may use.
-    pub(super) fn start(stop: &Stop) -> io::Result<(Self, Threads)> {
+    pub(super) fn start(stop: &Stop, alarm: &Alarm) -> io::Result<(Self, Threads)> {
         let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let started = (0..count).map(|number| Worker::start(number, stop)).collect::<io::Result<Vec<_>>>()?;
+        let started = (0..count).map(|number| Worker::start(number, stop, alarm)).collect::<io::Result<Vec<_>>>()?;
         let (workers, threads) = started.into_iter().unzip();
         Ok((Self { workers }, Threads { threads }))
     }
@@ -107,12 +108,13 @@ impl Threads {
 }
 
 impl Worker {
-    fn start(number: usize, stop: &Stop) -> io::Result<(Self, JoinHandle<()>)> {
+    fn start(number: usize, stop: &Stop, alarm: &Alarm) -> io::Result<(Self, JoinHandle<()>)> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (errands, queue) = mpsc::channel(QUEUE);
         let connections = Arc::new(AtomicUsize::new(0));
-        let (stop, counter) = (stop.clone(), Arc::clone(&connections));
+        let (stop, counter, tripwire) = (stop.clone(), Arc::clone(&connections), alarm.tripwire());
         let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let _tripwire = tripwire;
             LocalSet::new().block_on(&runtime, async {
                 tokio::select! {
                     () = serve(queue, &stop, &counter) => {}

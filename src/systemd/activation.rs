@@ -1,12 +1,17 @@
 //! Socket activation, `sd_listen_fds(3)`: which sockets systemd has passed, and which route each is for.
 //!
 //! It never falls back to binding: whoever meant to pass sockets and did not succeed is told so, and not surprised by
-//! a daemon that listens elsewhere.
+//! a daemon that listens elsewhere. What cannot be used does not end the daemon either, as long as it is systemd's to start it
+//! again: a datagram that waits in a wrong socket, or a client in a stray one, would do that at once, and again, until systemd
+//! gives the socket up.
 
 use std::env;
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::process;
+
+use nix::sys::stat::{SFlag, fstat};
+use socket2::{SockRef, Type};
 
 use crate::server::address::ListenAddress;
 use crate::server::listener::{Inherited, ListenError, Listener};
@@ -20,18 +25,38 @@ pub struct Passed {
     pub listener: Listener,
 }
 
+/// Everything that was passed.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// What clients can be accepted from.
+    pub usable: Vec<Passed>,
+    /// What is wrong with the rest.
+    pub unusable: Vec<ActivationError>,
+}
+
 /// Why passed sockets are of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivationError {
     /// A descriptor is connected, and not listening: a socket unit with `Accept=yes`.
-    #[error("the passed socket '{0}' is a connection: set Accept=no in its socket unit")]
+    #[error("systemd passed '{0}', which is a connection: set Accept=no in its socket unit")]
     Connected(String),
     /// A descriptor is no stream socket that listens.
-    #[error("the passed socket '{name}' is of no use: ListenStream= in its socket unit makes one that is")]
+    #[error(
+        "systemd passed '{name}', which is {found}, and not a stream socket that listens: write it as ListenStream= in its \
+         socket unit, then run 'systemctl daemon-reload' and restart that"
+    )]
     Descriptor {
         /// Its name.
         name: String,
-        /// What is wrong.
+        /// What it is.
+        found: &'static str,
+    },
+    /// A descriptor cannot be taken over, though it is of the right kind.
+    #[error("the passed socket '{name}' cannot be used")]
+    Inherit {
+        /// Its name.
+        name: String,
+        /// Why.
         source: ListenError,
     },
     /// The environment contradicts itself, or a descriptor is not open.
@@ -45,8 +70,8 @@ pub enum ActivationError {
     OtherProcess,
     /// A socket fits no route.
     #[error(
-        "the passed socket '{name}' on {address} is for no route that is served: name it after its route \
-         (FileDescriptorName=), or list its address there"
+        "systemd passed '{name}' on {address}, which is for no route that is served: name it after its route \
+         (FileDescriptorName=), or list its address in the route's file"
     )]
     Unclaimed {
         /// Its name.
@@ -57,9 +82,9 @@ pub enum ActivationError {
 }
 
 /// The sockets that were passed to this process. None: nobody meant to. To be called once, before any other descriptor is
-/// opened.
+/// opened. An error means that this process was not started as systemd starts services.
 #[expect(unsafe_code, reason = "descriptors that come with the process have no owner yet")]
-pub fn passed() -> Result<Option<Vec<Passed>>, ActivationError> {
+pub fn passed() -> Result<Option<Sockets>, ActivationError> {
     if env::var_os("LISTEN_FDS").is_none() {
         return Ok(None);
     }
@@ -67,18 +92,43 @@ pub fn passed() -> Result<Option<Vec<Passed>>, ActivationError> {
         return Err(ActivationError::OtherProcess);
     }
     let descriptors = sd_notify::listen_fds_with_names().map_err(ActivationError::Environment)?;
-    let mut sockets = Vec::new();
+    let mut sockets = Sockets::default();
     for (descriptor, name) in descriptors {
         // SAFETY: it is open, for sd_notify has set its flags, and the process was started with it: nothing else owns it, as
         // this function is called once, and before anything else opens descriptors.
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        if let Some(found) = wrong_kind(&descriptor) {
+            // Closed here. systemd keeps its own, and looks at it again only when this process has ended.
+            sockets.unusable.push(ActivationError::Descriptor { name, found });
+            continue;
+        }
         match Listener::inherit(descriptor) {
-            Ok(Inherited::Listening(listener)) => sockets.push(Passed { name, listener }),
+            Ok(Inherited::Listening(listener)) => sockets.usable.push(Passed { name, listener }),
+            // A process for each connection: it ends with it, and nothing starts it again.
             Ok(Inherited::Connected(..)) => return Err(ActivationError::Connected(name)),
-            Err(source) => return Err(ActivationError::Descriptor { name, source }),
+            Err(source) => sockets.unusable.push(ActivationError::Inherit { name, source }),
         }
     }
-    if sockets.is_empty() { Err(ActivationError::None) } else { Ok(Some(sockets)) }
+    let none = sockets.usable.is_empty() && sockets.unusable.is_empty();
+    if none { Err(ActivationError::None) } else { Ok(Some(sockets)) }
+}
+
+/// What a descriptor is that is no stream socket, listening or connected.
+fn wrong_kind(descriptor: &OwnedFd) -> Option<&'static str> {
+    let socket = SockRef::from(descriptor);
+    match socket.r#type() {
+        Ok(Type::STREAM) => {
+            let listens = socket.is_listener().unwrap_or(false);
+            (!listens && socket.peer_addr().is_err()).then_some("a stream socket that does not listen")
+        }
+        Ok(Type::DGRAM) => Some("a datagram socket (ListenDatagram=)"),
+        Ok(Type::SEQPACKET) => Some("a sequential packet socket (ListenSequentialPacket=)"),
+        Ok(_) => Some("a socket of another kind (ListenNetlink=)"),
+        Err(_) => Some(match fstat(descriptor).map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT) {
+            Ok(SFlag::S_IFIFO) => "a pipe (ListenFIFO=)",
+            _ => "a file (ListenSpecial=)",
+        }),
+    }
 }
 
 /// What a route says of itself that a socket can be matched with.
@@ -91,9 +141,10 @@ pub struct Claim<'a> {
 }
 
 /// Deals the sockets out to the routes: by name, or else by address; all of them when there is one route. The answer has
-/// the sockets of each claim, in the claims' order.
-pub fn deal(sockets: Vec<Passed>, claims: &[Claim<'_>]) -> Result<Vec<Vec<Listener>>, ActivationError> {
+/// the sockets of each claim, in the claims' order, and those that are for no route.
+pub fn deal(sockets: Vec<Passed>, claims: &[Claim<'_>]) -> (Vec<Vec<Listener>>, Vec<Passed>) {
     let mut dealt: Vec<Vec<Listener>> = claims.iter().map(|_| Vec::new()).collect();
+    let mut strays = Vec::new();
     for Passed { name, listener } in sockets {
         let by_name = claims.iter().position(|claim| claim.route == name || unit_name(claim.route) == name);
         let by_address = || {
@@ -102,10 +153,10 @@ pub fn deal(sockets: Vec<Passed>, claims: &[Claim<'_>]) -> Result<Vec<Vec<Listen
         let only = (claims.len() == 1).then_some(0);
         match by_name.or_else(by_address).or(only) {
             Some(index) => dealt[index].push(listener),
-            None => return Err(ActivationError::Unclaimed { name, address: listener.to_string() }),
+            None => strays.push(Passed { name, listener }),
         }
     }
-    Ok(dealt)
+    (dealt, strays)
 }
 
 /// What a route's socket unit is called, and its descriptors with it, unless it says otherwise.
@@ -159,11 +210,12 @@ mod tests {
             Claim { route: "serial", listen: &[address] },
         ];
         let sockets = vec![socket("telnet", "127.0.0.1:0"), socket("websockify@vnc.socket", "127.0.0.1:0"), by_address];
-        let dealt = deal(sockets, &claims).unwrap();
+        let (dealt, strays) = deal(sockets, &claims);
+        assert!(strays.is_empty());
         assert_eq!(dealt.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
-        let stray = deal(vec![socket("stray", "127.0.0.1:0")], &claims).unwrap_err();
-        assert!(matches!(stray, ActivationError::Unclaimed { .. }), "{stray}");
-        assert_eq!(deal(vec![socket("stray", "127.0.0.1:0")], &claims[..1]).unwrap()[0].len(), 1);
+        let (dealt, strays) = deal(vec![socket("stray", "127.0.0.1:0")], &claims);
+        assert!(dealt.iter().all(Vec::is_empty) && strays.len() == 1 && strays[0].name == "stray");
+        assert_eq!(deal(vec![socket("stray", "127.0.0.1:0")], &claims[..1]).0[0].len(), 1);
     }
 
     #[test]

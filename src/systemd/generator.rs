@@ -120,6 +120,18 @@ impl Generator {
     }
 }
 
+/// What of a sound route its units cannot hold, though a daemon that binds by itself could serve it; with the position of the
+/// address in `listen` that it is about, if it is about one.
+pub(crate) fn misfits(route: &Route) -> Vec<(Option<usize>, String)> {
+    let refusal = |address| socket::listen_streams(address).err().map(|error| error.to_string());
+    let addresses = route.listen.iter().enumerate();
+    let mut misfits: Vec<_> = addresses.filter_map(|(index, address)| Some((Some(index), refusal(address)?))).collect();
+    let heading = Heading { name: route.name.clone(), source: None, description: None, problems: Vec::new() };
+    let (_, unfit) = service::drop_in(&heading, Some(route), Scope::System);
+    misfits.extend(unfit.into_iter().map(|unfit| (None, unfit.to_string())));
+    misfits
+}
+
 /// No routes at all is no problem: the package has just been installed.
 fn is_absence(problem: &Problem) -> bool {
     matches!(problem.mistake, Mistake::DirectoryMissing | Mistake::DirectoryEmpty)

@@ -4,9 +4,11 @@
 //! routes. Nothing here is needed to run without it: then no sockets are passed, and nobody is told.
 
 pub mod activation;
+pub mod confinement;
 mod egress;
 pub mod generator;
 pub mod notify;
+mod recordings;
 mod service;
 mod socket;
 mod unit_file;

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use super::egress::Egress;
+use super::confinement::{CLIENTS, EGRESS, clients};
+use super::egress::{Egress, destinations};
 use super::generator::{Heading, Scope};
+use super::recordings::{Place, record_directory};
 use super::unit_file::{Fit, Unfit, UnitFile};
 use crate::config::{ABSENT, Route, credential_name};
 use crate::limits::Limits;
@@ -31,6 +33,7 @@ pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) ->
         if scope == Scope::System {
             credentials(&mut unit, route, &mut unfit);
             exceptions(&mut unit, route, &mut unfit);
+            recordings(&mut unit, route, &mut unfit);
         }
         network(&mut unit, route, scope);
         bounds(&mut unit, &route.limits);
@@ -61,6 +64,11 @@ fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
         }
         Some(Err(error)) => unfit.push(error),
         None => {}
+    }
+    // A path that does not fit is told where it is to be opened; for its own directories systemd mounts by itself.
+    if let Some(Ok(path)) = record_directory(route).and_then(Place::elsewhere).map(Fit::path) {
+        unit.because("record.directory: what holds it is to be mounted first");
+        unit.set_word("RequiresMountsFor", "", &path);
     }
 }
 
@@ -135,8 +143,8 @@ fn exceptions(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
             needed.push(("targets", path));
         }
     }
-    let below = |path: &Path, roots: &[&str]| roots.iter().any(|root| path.starts_with(root));
-    if needed.iter().any(|(_, path)| below(path, &HOMES)) {
+    let written = record_directory(route).and_then(Place::elsewhere);
+    if needed.iter().map(|(_, path)| *path).chain(written).any(|path| below(path, &HOMES)) {
         unit.because("homes stay hidden, behind empty ones in memory, but for what is named here");
         unit.set("ProtectHome", "tmpfs");
     }
@@ -152,6 +160,40 @@ fn exceptions(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     }
 }
 
+/// Where the service may write.
+fn recordings(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
+    let (key, prefix, path) = match record_directory(route) {
+        None => return,
+        Some(Place::Managed { key, below }) => {
+            unit.because("record.directory: systemd makes it for the service's user, and nobody else looks into it");
+            match Fit::path(below) {
+                Ok(below) => {
+                    unit.set_word(&format!("{key}Directory"), "", &below);
+                    unit.set(&format!("{key}DirectoryMode"), "0700");
+                }
+                Err(error) => unfit.push(error),
+            }
+            return;
+        }
+        Some(Place::Elsewhere(path)) if below(path, &HOMES) || below(path, &TEMPORARY) => {
+            unit.because("record.directory: the sandbox would hide it");
+            ("BindPaths", "-", path)
+        }
+        Some(Place::Elsewhere(path)) => ("ReadWritePaths", "-", path),
+    };
+    unit.because(
+        "record.directory: all else stays read-only; let the service's user write there, or choose /var/lib/websockify/NAME",
+    );
+    match Fit::path(path) {
+        Ok(path) => unit.set_word(key, prefix, &path),
+        Err(error) => unfit.push(error),
+    }
+}
+
+fn below(path: &Path, roots: &[&str]) -> bool {
+    roots.iter().any(|root| path.starts_with(root))
+}
+
 /// The directory of a socket, which stays when the socket is made anew; or the socket where that would be too much to show.
 fn socket_directory(path: &Path) -> &Path {
     let shared = |directory: &Path| HOMES.iter().chain(&TEMPORARY).any(|root| directory == Path::new(root));
@@ -162,6 +204,13 @@ fn socket_directory(path: &Path) -> &Path {
 fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
     let egress = Egress::of(&route.target, route.allow_targets.as_ref());
     let is_fixed = matches!(route.target, target::Settings::Fixed(_));
+    if scope == Scope::System || egress == Egress::None {
+        unit.because("what these units were made of: the daemon tells when its file has changed since");
+        unit.set("Environment", &format!("{EGRESS}={egress}"));
+    }
+    if scope == Scope::System {
+        unit.set("Environment", &format!("{CLIENTS}={}", clients(route.allow_clients.as_ref())));
+    }
     if egress == Egress::None {
         let targets = if is_fixed { "target: a Unix socket" } else { "tokens: they lead to Unix sockets" };
         unit.because(&format!("{targets}; the service needs no network, for clients come by inherited sockets"));
@@ -178,7 +227,7 @@ fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
     }
     let allowed = match egress {
         Egress::None => return,
-        Egress::Only(networks) => networks,
+        Egress::Only(networks) => destinations(&networks),
         Egress::Anything => {
             unit.because(if is_fixed {
                 "target: a name, whose addresses nobody knows in advance: IPAddressDeny= is left open"

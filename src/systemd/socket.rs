@@ -7,6 +7,7 @@ use super::unit_file::{Fit, Unfit, UnitFile};
 use crate::config::Route;
 use crate::limits::Limits;
 use crate::server::address::ListenAddress;
+use crate::socket::is_localhost;
 
 /// An address that the daemon could listen on, and a socket unit cannot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +29,7 @@ pub(super) fn listen_streams(address: &ListenAddress) -> Result<Vec<Fit>, NotLis
         ListenAddress::Unix { path, .. } => return Ok(vec![Fit::path(path)?]),
         ListenAddress::Tcp { host: None, port } => vec![port.to_string()],
         // Both, as a daemon that binds by itself would.
-        ListenAddress::Tcp { host: Some(host), port } if host.eq_ignore_ascii_case("localhost") => {
+        ListenAddress::Tcp { host: Some(host), port } if is_localhost(host) => {
             vec![format!("127.0.0.1:{port}"), format!("[::1]:{port}")]
         }
         ListenAddress::Tcp { host: Some(host), port } => {

@@ -10,11 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, UnixStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Target;
 use super::allow::Reach;
-use crate::socket::Socket;
+use crate::program::Place;
+use crate::socket::{Socket, is_localhost, loopback};
+
+/// Between two attempts to reach a program that does not listen yet: what a quick start takes, and what nobody notices.
+const PROGRAM_PAUSE_MIN: Duration = Duration::from_millis(10);
+const PROGRAM_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// Why a target cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +61,7 @@ pub async fn dial(target: &Target, reach: &Reach, limit: Duration) -> Result<Soc
     let deadline = Instant::now() + limit;
     match target {
         Target::Tcp { host, port } => dial_host(target, host, *port, reach, deadline).await,
+        Target::Program(place) => dial_program(target, place, deadline).await,
         Target::Unix(path) => dial_path(target, path, reach, deadline).await,
     }
 }
@@ -76,6 +82,24 @@ async fn dial_path(target: &Target, path: &Path, reach: &Reach, deadline: Instan
     timeout_at(deadline, connected).await.unwrap_or_else(|_| Err(DialError::TimedOut(target.clone())))
 }
 
+/// A program that has just been started listens in a moment, and nobody tells when. It is this daemon's own: no list of
+/// targets is asked about it.
+async fn dial_program(target: &Target, place: &Place, deadline: Instant) -> Result<Socket, DialError> {
+    let mut pause = PROGRAM_PAUSE_MIN;
+    loop {
+        let refused = match connect_any(target, &place.addresses(), deadline).await {
+            Some(Ok(socket)) => return Ok(socket),
+            Some(Err(error)) => error,
+            None => DialError::TimedOut(target.clone()),
+        };
+        if place.is_deserted() || Instant::now() + pause >= deadline {
+            return Err(refused);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PROGRAM_PAUSE_MAX);
+    }
+}
+
 async fn dial_host(
     target: &Target,
     host: &str,
@@ -85,8 +109,11 @@ async fn dial_host(
 ) -> Result<Socket, DialError> {
     let timed_out = || DialError::TimedOut(target.clone());
     let resolve = |source| DialError::Resolve { host: host.to_owned(), source };
-    let addresses: Vec<SocketAddr> =
-        timeout_at(deadline, lookup_host((host, port))).await.map_err(|_| timed_out())?.map_err(resolve)?.collect();
+    let addresses: Vec<SocketAddr> = if is_localhost(host) {
+        loopback(port).into() // also on a machine without /etc/hosts, and it is all that the unit lets through
+    } else {
+        timeout_at(deadline, lookup_host((host, port))).await.map_err(|_| timed_out())?.map_err(resolve)?.collect()
+    };
     let (allowed, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| reach.permits(*address));
     if let (true, Some(other)) = (allowed.is_empty(), others.first()) {
         return Err(DialError::NotAllowed(other.to_string()));
@@ -161,6 +188,22 @@ mod tests {
         assert!(connect_any(&target, &both, deadline()).await.unwrap().is_ok());
         let alone = connect_any(&target, &[silent], deadline()).await.unwrap().unwrap_err();
         assert!(matches!(alone, DialError::TimedOut(_)));
+    }
+
+    #[tokio::test]
+    async fn localhost_is_both_loopbacks_without_a_look_into_any_table() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            for name in ["localhost", "LocalHost."] {
+                let target: Target = format!("{name}:{}", address.port()).parse().unwrap();
+                let Socket::Tcp(stream) = dial(&target, &Reach::Everything, Duration::from_secs(5)).await.unwrap()
+                else {
+                    unreachable!()
+                };
+                assert_eq!(stream.peer_addr().unwrap(), address);
+            }
+        }
     }
 
     #[tokio::test]

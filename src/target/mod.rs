@@ -11,6 +11,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::program::Place;
+
 /// A stream service that sessions are relayed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -21,6 +23,8 @@ pub enum Target {
         /// Never 0.
         port: u16,
     },
+    /// A wrapped program that was moved to loopback; it may not listen yet.
+    Program(Place),
     /// `unix:/path`, or as the original wrote it, `unix_socket:/path`.
     Unix(PathBuf),
 }
@@ -104,6 +108,7 @@ impl fmt::Display for Target {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Program(place) => place.addresses()[0].fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

@@ -11,8 +11,8 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
 
@@ -38,8 +38,10 @@ impl Certificates {
         let stamps = files.stamps();
         let content = files.read();
         let fingerprint = content.fingerprint();
-        let config = Arc::new(files.pair(content)?.server_config()?);
-        Ok(Self { files, state: Mutex::new(State { config, stamps, fingerprint, looked_at }) })
+        let pair = files.pair(content)?;
+        let not_after = pair.not_after();
+        let config = Arc::new(pair.server_config()?);
+        Ok(Self { files, state: Mutex::new(State { config, not_after, stamps, fingerprint, looked_at }) })
     }
 
     /// What the next client is served with.
@@ -47,14 +49,28 @@ impl Certificates {
         self.config_at(Instant::now())
     }
 
+    /// When the certificate ends that the next client is served with. None: it does not tell.
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.look_at(Instant::now()).not_after
+    }
+
+    /// The certificate's file.
+    pub fn path(&self) -> &Path {
+        &self.files.certificate
+    }
+
     fn config_at(&self, now: Instant) -> Arc<ServerConfig> {
+        self.look_at(now).config.clone()
+    }
+
+    fn look_at(&self, now: Instant) -> MutexGuard<'_, State> {
         // A panic while the lock was held leaves a whole State behind: fields are only assigned after all work is done.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(state.looked_at) >= LOOK_INTERVAL {
             state.looked_at = now;
             self.look(&mut state);
         }
-        state.config.clone()
+        state
     }
 
     fn look(&self, state: &mut State) {
@@ -70,9 +86,11 @@ impl Certificates {
         if !changed {
             return; // touched, or copied over with the same: open tickets stay good
         }
-        match self.files.pair(content).and_then(Pair::server_config) {
-            Ok(config) => {
+        let pair = self.files.pair(content);
+        match pair.and_then(|pair| Ok((pair.not_after(), pair.server_config()?))) {
+            Ok((not_after, config)) => {
                 state.config = Arc::new(config);
+                state.not_after = not_after;
                 tracing::info!(
                     kind = Kind::CertificateRenewed.id(),
                     certificate = %self.files.certificate.display(),
@@ -97,6 +115,7 @@ impl fmt::Debug for Certificates {
 
 struct State {
     config: Arc<ServerConfig>,
+    not_after: Option<SystemTime>,
     stamps: [Stamp; 2],
     /// Of the content last read, good or bad: a bad one is reported once.
     fingerprint: u64,

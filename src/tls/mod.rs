@@ -78,6 +78,14 @@ impl Pem {
 }
 
 impl Tls {
+    /// What is served, where TLS is.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        match self {
+            Self::Off => None,
+            Self::Offered(certificates) | Self::Required(certificates) => Some(certificates),
+        }
+    }
+
     /// Reads the certificate and the key, and proves that they belong together.
     pub fn load(settings: Option<&Settings>) -> Result<Self, TlsError> {
         let Some(settings) = settings else { return Ok(Self::Off) };

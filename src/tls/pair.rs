@@ -1,11 +1,13 @@
 //! A certificate chain and a key that are proved to belong together, and the rules of the handshake they serve.
 //!
 //! Promise: a [`Pair`] can be served. Pure but for the random bytes of the ticket keys: the PEM text comes as an argument. Each
-//! error names the file, what is wrong with it and what would be right. Dates are not checked: a client does, and says so.
+//! error names the file, what is wrong with it and what would be right. Dates are not checked: a client does, and the server's
+//! status tells them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
@@ -13,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// A certificate chain with its own key.
 pub(super) struct Pair {
@@ -42,6 +45,13 @@ impl Pair {
             }
             Err(source) => Err(TlsError::UnusableCertificate { path: certificate_path, source }),
         }
+    }
+
+    /// When the server's own certificate ends. None: it does not tell in a way that can be understood.
+    pub(super) fn not_after(&self) -> Option<SystemTime> {
+        let (_, certificate) = X509Certificate::from_der(self.certified.cert.first()?).ok()?;
+        let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
     }
 
     /// The handshake's rules with this pair in them.

@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,9 @@ REPOSITORY = HERE.parents[1]
 NOVNC = Path("/usr/share/novnc")
 
 
-@pytest.fixture
-def run() -> Iterator[Callable[..., Program]]:
-    """Start a program that ends with the test."""
+@contextmanager
+def running_programs() -> Iterator[Callable[..., Program]]:
+    """Start programs that end with the block."""
     programs: list[Program] = []
 
     def start(*command: str, display: str | None = None) -> Program:
@@ -44,6 +45,13 @@ def run() -> Iterator[Callable[..., Program]]:
     yield start
     for program in reversed(programs):
         program.stop()
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Program]]:
+    """Start a program that ends with the test."""
+    with running_programs() as start:
+        yield start
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +113,7 @@ def desktop(run: Callable[..., Program], tmp_path: Path) -> Desktop:
 @dataclass(frozen=True)
 class Proxy:
     port: int
+    program: Program
 
     def url(self, scheme: str) -> str:
         # By name, as people type it: Chromium tries all addresses of localhost.
@@ -124,7 +133,7 @@ def start_proxy(
         if tls:
             options += ["--cert", str(certificate.file), "--key", str(certificate.key)]
         program = run(websockify, *options, "0", f"localhost:{target_port}")
-        return Proxy(int(program.stderr.wait_for(r"listening on \S+:(\d+)\b")[1]))
+        return Proxy(int(program.stderr.wait_for(r"listening on \S+:(\d+)\b")[1]), program)
 
     return start
 
@@ -167,9 +176,9 @@ def chromium(
     chromium.quit()
 
 
-@pytest.fixture
-def browser(chromium: WebDriver) -> Iterator[WebDriver]:
-    """A tab for this test alone, that records the page's WebSockets."""
+@contextmanager
+def new_tab(chromium: WebDriver) -> Iterator[WebDriver]:
+    """A tab of its own, that records the page's WebSockets."""
     idle_tab = chromium.current_window_handle
     chromium.switch_to.new_window("tab")
     chromium.get_log("browser")  # forget what the tests before left
@@ -183,6 +192,13 @@ def browser(chromium: WebDriver) -> Iterator[WebDriver]:
     yield chromium
     chromium.close()
     chromium.switch_to.window(idle_tab)
+
+
+@pytest.fixture
+def browser(chromium: WebDriver) -> Iterator[WebDriver]:
+    """A tab for this test alone."""
+    with new_tab(chromium) as tab:
+        yield tab
 
 
 @pytest.fixture

@@ -13,12 +13,15 @@ import pytest
 
 # Each package of debian.txt that brings a program, by the program's name.
 PACKAGES = {
+    "bash": "bash",
     "Xtigervnc": "tigervnc-standalone-server",
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
     "display": "imagemagick",
     "import": "imagemagick",
     "openssl": "openssl",
+    "sh": "dash",
+    "unshare": "util-linux",
     "xev": "x11-utils",
 }
 

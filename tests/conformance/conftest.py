@@ -1,10 +1,12 @@
-"""The two subjects, each run once."""
+"""The three subjects, each run once."""
+
+from pathlib import Path
 
 import pytest
 from clients.echo import EchoTarget
 from clients.program import REPOSITORY, Program, built
 
-from .expectations import CODEC, PROXY, by_case
+from .expectations import CODEC, PROXY, TEXT, by_case
 from .run import Report, run
 
 REPORTS = pytest.StashKey[list[Report]]()
@@ -22,6 +24,21 @@ def proxy(request: pytest.FixtureRequest) -> Report:
         ) as program,
     ):
         return _kept(request, run("proxy", program.port, by_case(PROXY)))
+
+
+@pytest.fixture(scope="session")
+def text(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A route that answers text with text, with a TCP echo as its target."""
+    routes: Path = tmp_path_factory.mktemp("routes")
+    with EchoTarget() as target:
+        (routes / "text.toml").write_text(
+            'listen = "127.0.0.1:0"\n'
+            f'target = "127.0.0.1:{target.port}"\n'
+            'websocket.text = "reply"\n'
+        )
+        websockify = built("WEBSOCKIFY", "target/release/websockify")
+        with Program(websockify, "serve", "--config", routes) as program:
+            return _kept(request, run("text", program.port, by_case(TEXT)))
 
 
 @pytest.fixture(scope="session")

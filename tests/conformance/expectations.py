@@ -11,7 +11,10 @@ from enum import Enum
 
 class Expect(Enum):
     BORDERS_MOVE = "the same bytes, in whatever frames"
+    TEXT_BORDERS_MOVE = "the same text, in whatever frames"
+    INVALID_TEXT = "closed with 1007, behind no more than what was right"
     EMPTY_IS_NOTHING = "no answer"
+    EITHER_WAY = "OK or NON-STRICT"
     INFORMATIONAL = "INFORMATIONAL"
     NON_STRICT = "NON-STRICT"
     NO_COMPRESSION = "UNIMPLEMENTED"
@@ -73,6 +76,42 @@ PROXY = (
     Line("13.1.1-18 13.2.1-18 13.3.1-18", Expect.NO_COMPRESSION, "no extension is offered"),
     Line("13.4.1-18 13.5.1-18 13.6.1-18", Expect.NO_COMPRESSION, "no extension is offered"),
     Line("13.7.1-18", Expect.NO_COMPRESSION, "no extension is offered"),
+)
+
+# A route with text = "reply", and a TCP echo as its target: what text shows beyond the above. Text
+# is one stream as well, passed on as it comes, character by character if need be.
+TEXT = (
+    Line("1.1.1", Expect.EMPTY_IS_NOTHING, "an empty message adds nothing to a stream"),
+    Line("1.1.2-8", Expect.TEXT_BORDERS_MOVE, "text messages of 125 to 65536 bytes"),
+    Line("5.1-2", Expect.OK, "fragmented control frames"),
+    Line("5.3-8", Expect.TEXT_BORDERS_MOVE, "fragments come back as they came, before the last"),
+    Line("5.9-14 5.16-18", Expect.OK, "a continuation of nothing, or a message inside another"),
+    Line("5.15", Expect.EITHER_WAY, "the echo may be on its way when the rule is broken, or not"),
+    Line("5.19-20", Expect.TEXT_BORDERS_MOVE, "fragments come back between the pongs"),
+    Line("6.1.1-3", Expect.TEXT_BORDERS_MOVE, "empty text adds nothing to a stream"),
+    Line("6.2.1-4 6.5.1-5 6.7.1-4", Expect.TEXT_BORDERS_MOVE, "UTF-8, also cut inside characters"),
+    Line("6.9.1-4 6.11.1-4", Expect.TEXT_BORDERS_MOVE, "UTF-8: first and last of each length"),
+    Line("6.22.1-34 6.23.1-7", Expect.TEXT_BORDERS_MOVE, "UTF-8: no characters, but valid"),
+    Line("6.6.2 6.6.5 6.6.7 6.6.9 6.6.11", Expect.TEXT_BORDERS_MOVE, "whole characters"),
+    Line("6.6.1 6.6.3-4 6.6.6 6.6.8 6.6.10", Expect.OK, "messages that end inside a character"),
+    Line("6.3.1", Expect.OK, "invalid in one piece: nothing comes back"),
+    Line("6.3.2", Expect.INVALID_TEXT, "byte by byte: what is right comes back first"),
+    Line("6.4.1-4", Expect.INVALID_TEXT, "in two pieces: the one that is right comes back"),
+    Line("6.8.1-2 6.10.1-3 6.11.5", Expect.OK, "longer than five bytes, or above U+10FFFF"),
+    Line("6.12.1-8 6.13.1-5 6.14.1-10 6.15.1", Expect.OK, "continuations alone, or missing"),
+    Line("6.16.1-3 6.17.1-5 6.18.1-5", Expect.OK, "overlong"),
+    Line("6.19.1-5 6.20.1-7 6.21.1-8", Expect.OK, "overlong zeros, and surrogates"),
+    Line("1.2.1-8", Expect.NOT_RUN, "these bytes are no text, and text is what comes back"),
+    Line("2.1-11 3.1-7 4.1.1-5 4.2.1-5", Expect.NOT_RUN, "as above: no matter of text"),
+    Line("7.1.1-6 7.3.1-6 7.5.1 7.7.1-13 7.9.1-9", Expect.NOT_RUN, "as above: no matter of text"),
+    Line("7.13.1-2 10.1.1", Expect.NOT_RUN, "as above: no matter of text"),
+    Line("9.1.1-6 9.2.1-6 9.3.1-9 9.4.1-9", Expect.NOT_RUN, "messages have to come back whole"),
+    Line("9.5.1-6 9.6.1-6 9.7.1-6 9.8.1-6", Expect.NOT_RUN, "messages have to come back whole"),
+    Line("12.1.1-18 12.2.1-18 12.3.1-18", Expect.NOT_RUN, "as above: no extension is offered"),
+    Line("12.4.1-18 12.5.1-18", Expect.NOT_RUN, "as above: no extension is offered"),
+    Line("13.1.1-18 13.2.1-18 13.3.1-18", Expect.NOT_RUN, "as above: no extension is offered"),
+    Line("13.4.1-18 13.5.1-18 13.6.1-18", Expect.NOT_RUN, "as above: no extension is offered"),
+    Line("13.7.1-18", Expect.NOT_RUN, "as above: no extension is offered"),
 )
 
 # The codec, in a server that echoes whole messages, text as text and binary as binary. Here

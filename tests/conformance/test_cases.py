@@ -4,7 +4,7 @@ import pytest
 from kosoku._kosoku import CaseResult
 from kosoku.cases import CASES
 
-from .expectations import CODEC, PROXY, Expect, Line, by_case
+from .expectations import CODEC, PROXY, TEXT, Expect, Line, by_case
 from .judge import objection, verdict
 from .run import Report
 
@@ -19,12 +19,17 @@ def test_the_proxy_shows(line: Line, proxy: Report) -> None:
     check(line, proxy)
 
 
+@each_line(TEXT)
+def test_a_route_that_replies_in_text_shows(line: Line, text: Report) -> None:
+    check(line, text)
+
+
 @each_line(CODEC)
 def test_the_codec_shows(line: Line, codec: Report) -> None:
     check(line, codec)
 
 
-@pytest.mark.parametrize("lines", [PROXY, CODEC], ids=["proxy", "codec"])
+@pytest.mark.parametrize("lines", [PROXY, TEXT, CODEC], ids=["proxy", "text", "codec"])
 def test_every_case_of_the_suite_is_listed(lines: tuple[Line, ...]) -> None:
     assert set(by_case(lines)) == set(CASES)
 

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::Signal;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, upgrade_request};
 use crate::support::proxy::Proxy;
 use crate::support::route::{serve, toml};
 use crate::support::target::{Target, echo};
@@ -16,7 +16,7 @@ fn assert_refused(proxy: &Proxy, source: [u8; 4], address: SocketAddr) {
     let mut client = Client::connect_from(source, None, address);
     let mut answer = Vec::new();
     client.stream.read_to_end(&mut answer).unwrap();
-    assert_eq!(answer, []);
+    assert_eq!(answer, b"");
     let [a, b, c, d] = source;
     let refused = format!(" INFO refused: not among access.allow-clients route=test client={a}.{b}.{c}.{d}:");
     proxy.log_line(&refused);
@@ -76,4 +76,36 @@ fn a_unix_socket_s_permissions_decide_about_its_clients() {
     ));
     let mut client = Client { stream: UnixStream::connect(&path).unwrap() };
     client.upgrade();
+}
+
+/// Clients in the log, and how many of them.
+fn logged(proxy: &Proxy, needle: &str) -> usize {
+    proxy.log_lines().iter().filter(|line| line.contains(needle)).count()
+}
+
+#[test]
+fn a_flood_of_those_who_may_not_come_is_logged_in_part() {
+    let proxy = serve(echo(), "access.allow-clients = [\"127.0.0.9\"]");
+    for _ in 0..200 {
+        let mut client = Client::connect_from([127, 0, 0, 2], None, proxy.address());
+        assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
+    }
+    proxy.signal(Signal::SIGTERM);
+    proxy.log_line(" INFO stopped"); // nothing comes behind it
+    let count = logged(&proxy, "refused: not among access.allow-clients");
+    assert!((20..=40).contains(&count), "{count}");
+}
+
+#[test]
+fn a_flood_of_wrong_requests_is_logged_in_part() {
+    let proxy = serve(echo(), "");
+    for _ in 0..200 {
+        let mut client = Client::connect(proxy.address());
+        client.send(upgrade_request("/", &[]).replace("Version: 13", "Version: 1").as_bytes());
+        assert_eq!(client.read_head().status, 426);
+    }
+    proxy.signal(Signal::SIGTERM);
+    proxy.log_line(" INFO stopped");
+    let count = logged(&proxy, " INFO refused: ");
+    assert!((20..=40).contains(&count), "{count}");
 }

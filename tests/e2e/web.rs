@@ -150,3 +150,20 @@ fn a_request_an_upgrade_and_a_frame_may_come_at_once() {
     assert_eq!(client.read_head().status, 101);
     assert_eq!(client.read_binary(5), b"early");
 }
+
+#[test]
+fn the_web_terminal_is_served_beside_the_sessions_that_it_opens() {
+    let target = echo();
+    let options = ["--web", "builtin:telnet", "127.0.0.1:0", &target.to_string()];
+    let toml = format!("listen = \"127.0.0.1:0\"\ntarget = \"{target}\"\nweb = \"builtin:telnet\"\n");
+    for proxy in [Proxy::classic(&options), Proxy::serve(&toml)] {
+        assert_eq!(get(proxy.address(), "/?token=x").header("location"), "telnet/?token=x");
+        let page = get(proxy.address(), "/telnet/?token=x");
+        assert!(page.body.contains("<script type=\"module\" src=\"page.js\">"), "{}", page.body);
+        assert_eq!(page.header("cache-control"), "no-cache");
+        assert_eq!(get(proxy.address(), "/telnet/xterm/xterm.mjs").header("x-content-type-options"), "nosniff");
+        let mut client = Client::open(proxy.address());
+        client.send_binary(b"login:");
+        assert_eq!(client.read_binary(6), b"login:");
+    }
+}

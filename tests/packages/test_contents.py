@@ -9,6 +9,8 @@ NOTIFY_RELOAD = {
     f"/usr/lib/systemd/{manager}/websockify@.service.d/notify-reload.conf"
     for manager in ("system", "user")
 }
+# Their debug symbols are told in different ways.
+COMPILED = {"/usr/bin/websockify", "/usr/lib/websockify/rebind.so"}
 
 
 def files(contents: Contents) -> Contents:
@@ -47,7 +49,12 @@ def test_the_rpm_holds_the_same_as_the_deb(deb253: Path, rpm: Path, tmp_path: Pa
         for name, entry in deb_files.items()
         if name not in {f"{doc}/changelog.gz", f"{doc}/changelog.Debian.gz", f"{doc}/copyright"}
     }
-    licenses = {f"/usr/share/licenses/websockify/LICENSE-{name}" for name in ("APACHE", "MIT")}
+    licenses = {
+        f"/usr/share/licenses/websockify/{name}"
+        for name in ("COPYRIGHT", "LICENSE-APACHE", "LICENSE-MIT")
+    }
+    copyright_of_rpm = rpm_files["/usr/share/licenses/websockify/COPYRIGHT"]
+    assert copyright_of_rpm.content == deb_files[f"{doc}/copyright"].content
     assert rpm_files.keys() - expected.keys() == licenses | {f"{doc}/CHANGELOG.md"}
     assert not expected.keys() - rpm_files.keys()
     for name, entry in expected.items():
@@ -55,8 +62,7 @@ def test_the_rpm_holds_the_same_as_the_deb(deb253: Path, rpm: Path, tmp_path: Pa
         assert (other.owner, other.link) == (entry.owner, entry.link), name
         # A link's own mode means nothing.
         assert entry.mode.startswith("l") or other.mode == entry.mode, name
-        # The debug symbols of the two are told in different ways.
-        assert name == "/usr/bin/websockify" or other.content == entry.content, name
+        assert name in COMPILED or other.content == entry.content, name
 
 
 def test_the_rpm_owns_the_directory_of_the_routes(rpm: Path, tmp_path: Path) -> None:
@@ -77,10 +83,24 @@ def test_the_packed_program_runs_and_its_name_makes_it_the_generator(
         assert "\nListenStream=6080\n" in drop_in.read_text()
 
 
+def test_the_packed_program_has_the_web_terminal_and_says_whose_it_is(
+    deb: Path, tmp_path: Path
+) -> None:
+    run("dpkg-deb", "--extract", deb, tmp_path)
+    (tmp_path / "etc/websockify/console.toml").write_text(
+        'listen = "6023"\ntarget = "[::1]:23"\nweb = "builtin:telnet"\n'
+    )
+    program = tmp_path / "usr/bin/websockify"
+    assert run(program, "check", "--config", tmp_path / "etc/websockify") == "console: ok\n"
+    assert b"The xterm.js authors" in program.read_bytes()
+    notice = (tmp_path / "usr/share/doc/websockify/copyright").read_text()
+    assert "The xterm.js authors" in notice
+
+
 def test_the_manual_pages_are_right_and_every_page_that_a_unit_names_is_there(deb: Path) -> None:
     contents = contents_of_deb(deb)
     pages = [entry for name, entry in files(contents).items() if "/share/man/" in name]
-    assert len(pages) == 3
+    assert len(pages) == 4
     for entry in pages:
         page = gzip.decompress(entry.content).decode()
         run("mandoc", "-T", "lint", "-W", "warning", input=page)
@@ -95,3 +115,13 @@ def test_the_manual_pages_are_right_and_every_page_that_a_unit_names_is_there(de
     for page in named:
         title, section = page.strip().removesuffix(")").split("(")
         assert f"/usr/share/man/man{section}/{title}.{section}.gz" in contents, page
+
+
+def test_the_packed_rebind_moves_what_a_command_binds(deb: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "--extract", deb, tmp_path)
+    program = "import socket; print(socket.create_server(('', 23)).getsockname())"
+    command = (tmp_path / "usr/bin/rebind", "23", "2323", "python3", "-c", program)
+    # In a network of its own, where every port is free.
+    network = 'ip link set lo up && exec "$0" "$@"'
+    said = run("unshare", "--map-root-user", "--net", "sh", "-c", network, *command)
+    assert said == "('127.0.0.1', 23)\n"

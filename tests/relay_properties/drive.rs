@@ -16,11 +16,11 @@ use websockify::relay::drive::drive;
 use websockify::relay::end::{Cause, End};
 use websockify::relay::tunnel::{Settings, Tunnel};
 use websockify::websocket::close::CloseCode;
-use websockify::websocket::encoder::HEADROOM;
+use websockify::websocket::codec::{HEADROOM, Protocol};
 
 use super::frames::{
-    Last, Script, client_close, client_frame, received, script_that_breaks_a_rule, script_that_closes,
-    script_that_only_talks, target_bytes,
+    BINARY, Last, Script, client_close, client_frame, closes_with, closing, deliverable, script_that_breaks_a_rule,
+    script_that_closes, script_that_only_talks, target_bytes, target_bytes_in,
 };
 use super::stream::{Pace, Say, Stream, pace};
 use super::world::{ENDING_MAX, QUIET};
@@ -45,7 +45,7 @@ async fn drive_to_end(
 ) -> End {
     let tunnel = Tunnel::new(Instant::now().into_std(), settings);
     let early = Bytes::copy_from_slice(early);
-    let session = drive(client.clone(), target.clone(), early, tunnel, stop, false);
+    let session = drive(client.clone(), target.clone(), early, tunnel, stop, false, None);
     let mut session = std::pin::pin!(session);
     let current = Arc::new(Mutex::new(0_u64));
     let with_fresh_wakers = std::future::poll_fn(|cx| {
@@ -76,7 +76,16 @@ impl Wake for OneOf {
 }
 
 async fn quiet(client: &Stream, target: &Stream) -> End {
-    drive_to_end(client, target, QUIET, b"", pending()).await
+    quiet_in(BINARY, client, target).await
+}
+
+async fn quiet_in(protocol: Protocol, client: &Stream, target: &Stream) -> End {
+    drive_to_end(client, target, Settings { protocol, ..QUIET }, b"", pending()).await
+}
+
+/// So many of the target's bytes, and none that could not be delivered.
+fn target_says(protocol: Protocol, count: usize) -> Vec<u8> {
+    deliverable(protocol, target_bytes_in(protocol, 0..count))
 }
 
 /// How two streams pace their reads and writes.
@@ -94,13 +103,14 @@ proptest! {
 
     #[test]
     fn a_target_s_eof_sends_all_of_it_and_close_1000(script in script_that_only_talks(), count in amount(), [a, b, c, d] in paces()) {
-        let say = vec![Say::Bytes(script.bytes.clone()), Say::AwaitClose, Say::Bytes(client_close(1000, "")), Say::Silence];
-        let client = Stream::client(say, &a, &b);
-        let target = Stream::target(vec![Say::Bytes(target_bytes(0..count)), Say::Eof], &c, &d);
-        let end = run(quiet(&client, &target));
-        let received = received(&client.got());
-        prop_assert_eq!(received.payload, target_bytes(0..count));
-        prop_assert_eq!(received.close.map(|close| close.code), Some(Some(1000)));
+        let protocol = script.protocol;
+        let say = vec![Say::Bytes(script.bytes.clone()), Say::AwaitClose, Say::Bytes(closing(protocol, 1000)), Say::Silence];
+        let client = Stream::client_of(protocol, say, &a, &b);
+        let target = Stream::target(vec![Say::Bytes(target_says(protocol, count)), Say::Eof], &c, &d);
+        let end = run(quiet_in(protocol, &client, &target));
+        let received = client.received();
+        prop_assert_eq!(&received.payload, &target_says(protocol, count));
+        prop_assert_eq!(received.closed(), closes_with(protocol, Some(1000)));
         prop_assert_eq!(target.got(), script.said(usize::MAX).payload);
         prop_assert!(target.shut().is_some());
         prop_assert_eq!((end.cause, end.to_client.lost, end.to_target.lost), (Cause::TargetClosed, 0, 0));
@@ -113,16 +123,17 @@ proptest! {
         count in amount(),
         [a, b, c, d] in paces(),
     ) {
+        let protocol = script.protocol;
         let (early, rest) = script.bytes.split_at(early.index(script.bytes.len() + 1));
-        let client = Stream::client(vec![Say::Bytes(rest.to_vec()), Say::Silence], &a, &b);
-        let last_words = target_bytes(0..count);
+        let client = Stream::client_of(protocol, vec![Say::Bytes(rest.to_vec()), Say::Silence], &a, &b);
+        let last_words = target_says(protocol, count);
         let target = Stream::target(vec![Say::AwaitShut, Say::Bytes(last_words), Say::Eof], &c, &d);
-        let end = run(drive_to_end(&client, &target, QUIET, early, pending()));
-        let received = received(&client.got());
+        let end = run(drive_to_end(&client, &target, Settings { protocol, ..QUIET }, early, pending()));
+        let received = client.received();
         prop_assert_eq!(target.got(), script.said(usize::MAX).payload);
-        prop_assert_eq!(received.payload, target_bytes(0..count));
+        prop_assert_eq!(&received.payload, &target_says(protocol, count));
         let Last::Close(code) = script.last else { unreachable!("the script closes") };
-        prop_assert_eq!(received.close.map(|close| close.code), Some(code));
+        prop_assert_eq!(received.closed(), closes_with(protocol, code));
         prop_assert!(matches!(end.cause, Cause::ClientClosed(_)));
         prop_assert_eq!((end.to_client.lost, end.to_target.lost), (0, 0));
     }
@@ -133,21 +144,23 @@ proptest! {
         count in amount(),
         [a, b, c, d] in paces(),
     ) {
-        let client = Stream::client(vec![Say::Bytes(script.bytes.clone()), Say::Eof], &a, &b);
-        let target = Stream::target(vec![Say::AwaitShut, Say::Bytes(target_bytes(0..count)), Say::Eof], &c, &d);
-        let end = run(quiet(&client, &target));
+        let protocol = script.protocol;
+        let client = Stream::client_of(protocol, vec![Say::Bytes(script.bytes.clone()), Say::Eof], &a, &b);
+        let target = Stream::target(vec![Say::AwaitShut, Say::Bytes(target_says(protocol, count)), Say::Eof], &c, &d);
+        let end = run(quiet_in(protocol, &client, &target));
         prop_assert_eq!(target.got(), script.said(usize::MAX).payload);
-        prop_assert_eq!(received(&client.got()).payload, target_bytes(0..count));
+        prop_assert_eq!(client.received().payload, target_says(protocol, count));
         prop_assert_eq!((end.cause, end.to_client.lost, end.to_target.lost), (Cause::ClientGone, 0, 0));
     }
 
     #[test]
     fn a_broken_rule_gets_one_close_with_its_code(script in script_that_breaks_a_rule(), [a, b, c, d] in paces()) {
-        let client = Stream::client(vec![Say::Bytes(script.bytes.clone()), Say::AwaitClose, Say::Eof], &a, &b);
+        let protocol = script.protocol;
+        let client = Stream::client_of(protocol, vec![Say::Bytes(script.bytes.clone()), Say::AwaitClose, Say::Eof], &a, &b);
         let target = Stream::target(vec![Say::Silence], &c, &d);
-        let end = run(quiet(&client, &target));
+        let end = run(quiet_in(protocol, &client, &target));
         let Last::Broken(code) = script.last else { unreachable!("the script breaks a rule") };
-        prop_assert_eq!(received(&client.got()).close_code(), Some(code));
+        prop_assert_eq!(client.received().closed(), closes_with(protocol, Some(code)));
         prop_assert_eq!(target.got(), script.said(usize::MAX).payload);
         prop_assert_eq!(client.said(), script.bytes.len(), "the rest is read, so that no reset tears up the Close");
         prop_assert!(matches!(end.cause, Cause::Protocol(_)));
@@ -155,14 +168,15 @@ proptest! {
 
     #[test]
     fn bytes_flow_both_ways_at_any_pace(script in script_that_only_talks(), count in amount(), [a, b, c, d] in paces()) {
-        let say = vec![Say::Bytes(script.bytes.clone()), Say::Pause(HOUR / 2), Say::Bytes(client_close(1000, "bye"))];
-        let client = Stream::client(say, &a, &b);
-        let target = Stream::target(vec![Say::Bytes(target_bytes(0..count)), Say::AwaitShut, Say::Eof], &c, &d);
-        run(quiet(&client, &target));
+        let protocol = script.protocol;
+        let say = vec![Say::Bytes(script.bytes.clone()), Say::Pause(HOUR / 2), Say::Bytes(closing(protocol, 1000))];
+        let client = Stream::client_of(protocol, say, &a, &b);
+        let target = Stream::target(vec![Say::Bytes(target_says(protocol, count)), Say::AwaitShut, Say::Eof], &c, &d);
+        run(quiet_in(protocol, &client, &target));
         prop_assert_eq!(target.got(), script.said(usize::MAX).payload);
-        let received = received(&client.got());
-        prop_assert_eq!(received.close_code(), Some(1000));
-        prop_assert_eq!(received.payload, target_bytes(0..count));
+        let received = client.received();
+        prop_assert_eq!(received.closed(), closes_with(protocol, Some(1000)));
+        prop_assert_eq!(&received.payload, &target_says(protocol, count));
     }
 
     #[test]
@@ -172,14 +186,15 @@ proptest! {
         code in prop::sample::select(vec![1001_u16, 1012]),
         [a, b, c, d] in paces(),
     ) {
-        let say = vec![Say::Bytes(script.bytes.clone()), Say::AwaitClose, Say::Bytes(client_close(code, ""))];
-        let client = Stream::client(say, &a, &b);
-        let target = Stream::target(vec![Say::Bytes(target_bytes(0..500)), Say::Silence], &c, &d);
-        let end = run(drive_to_end(&client, &target, QUIET, b"", async {
+        let protocol = script.protocol;
+        let say = vec![Say::Bytes(script.bytes.clone()), Say::AwaitClose, Say::Bytes(closing(protocol, code))];
+        let client = Stream::client_of(protocol, say, &a, &b);
+        let target = Stream::target(vec![Say::Bytes(target_says(protocol, 500)), Say::Silence], &c, &d);
+        let end = run(drive_to_end(&client, &target, Settings { protocol, ..QUIET }, b"", async {
             sleep(Duration::from_millis(at)).await;
             CloseCode::from_wire(code).unwrap()
         }));
-        prop_assert_eq!(received(&client.got()).close_code(), Some(code));
+        prop_assert_eq!(client.received().closed(), closes_with(protocol, Some(code)));
         prop_assert_eq!(target.got(), script.said(usize::MAX).payload, "what the client said before its Close");
         prop_assert!(matches!(end.cause, Cause::Stopped(_)));
     }
@@ -192,14 +207,15 @@ proptest! {
         side in any::<bool>(),
         [a, b, c, d] in paces(),
     ) {
-        let client = Stream::client(vec![Say::Bytes(script.bytes.clone()), Say::AwaitClose, Say::Eof], &a, &b);
-        let target = Stream::target(vec![Say::Bytes(target_bytes(0..count)), Say::AwaitShut, Say::Eof], &c, &d);
+        let protocol = script.protocol;
+        let client = Stream::client_of(protocol, vec![Say::Bytes(script.bytes.clone()), Say::AwaitClose, Say::Eof], &a, &b);
+        let target = Stream::target(vec![Say::Bytes(target_says(protocol, count)), Say::AwaitShut, Say::Eof], &c, &d);
         let (client, target) = if side {
             (client.breaks_at(at, ErrorKind::BrokenPipe), target)
         } else {
             (client, target.breaks_at(at, ErrorKind::ConnectionReset))
         };
-        let end = run(quiet_then_stop(&client, &target));
+        let end = run(quiet_then_stop(protocol, &client, &target));
         counts(&end, &client, &target);
     }
 }
@@ -209,15 +225,15 @@ fn counts(end: &End, client: &Stream, target: &Stream) {
     assert_eq!(end.to_target.accepted - end.to_target.lost, target.got().len() as u64);
     // What the target says after the end is read, and nobody's.
     assert!(end.to_client.accepted <= target.said() as u64);
-    assert_eq!(end.to_client.accepted - end.to_client.lost, received(&client.got()).payload.len() as u64);
+    assert_eq!(end.to_client.accepted - end.to_client.lost, client.received().payload.len() as u64);
 }
 
-async fn quiet_then_stop(client: &Stream, target: &Stream) -> End {
+async fn quiet_then_stop(protocol: Protocol, client: &Stream, target: &Stream) -> End {
     let stop = async {
         sleep(60 * SECOND).await;
         CloseCode::GOING_AWAY
     };
-    drive_to_end(client, target, QUIET, b"", stop).await
+    drive_to_end(client, target, Settings { protocol, ..QUIET }, b"", stop).await
 }
 
 #[test]
@@ -252,7 +268,7 @@ fn a_target_that_fails_at_any_byte_loses_only_what_follows() {
             let target = Stream::target(say, &[], &[]).breaks_at(at, kind);
             let end = run(quiet(&client, &target));
             assert_eq!(target.got(), target_bytes(0..at));
-            let received = received(&client.got());
+            let received = client.received();
             assert_eq!(received.payload, target_bytes(0..50), "what it had said before");
             assert_eq!(received.close_code(), Some(1011));
             assert_eq!(end.cause, Cause::TargetLost);
@@ -284,7 +300,7 @@ fn a_target_whose_reads_fail_at_any_byte_is_delivered_up_to_there() {
         );
         let target = Stream::target(vec![Say::Bytes(target_bytes(0..at)), Say::Reset], &[Pace::AtMost(9)], &[]);
         let end = run(quiet(&client, &target));
-        let received = received(&client.got());
+        let received = client.received();
         assert_eq!(received.payload, target_bytes(0..at));
         assert_eq!(received.close_code(), Some(1011));
         assert_eq!((end.cause, end.to_client.lost), (Cause::TargetLost, 0));
@@ -306,7 +322,7 @@ fn a_client_that_takes_nothing_stops_the_target_after_one_read() {
             quiet(&client, &target)
         );
         assert!(observed.get() <= READ_BYTES, "{} bytes were read for a client that takes none", observed.get());
-        assert_eq!(received(&client.got()).payload, target_bytes(0..1_000_000), "it all arrives once it wakes");
+        assert_eq!(client.received().payload, target_bytes(0..1_000_000), "it all arrives once it wakes");
         assert_eq!(end.to_client.lost, 0);
     });
 }
@@ -322,7 +338,7 @@ fn a_target_that_takes_nothing_stops_the_client_after_one_read_and_not_its_own_b
         tokio::join!(
             async {
                 sleep(599 * SECOND).await;
-                observed.set((client.said(), received(&client.got()).payload.len()));
+                observed.set((client.said(), client.received().payload.len()));
             },
             quiet(&client, &target)
         );
@@ -341,7 +357,7 @@ fn a_ping_flood_of_a_client_that_reads_nothing_is_bounded() {
         let client = Stream::client(say, &[], &[]).stalled_for(600 * SECOND);
         let target = Stream::target(vec![Say::Pause(650 * SECOND), Say::Eof], &[], &[]);
         quiet(&client, &target).await;
-        let pongs = received(&client.got()).pongs.len();
+        let pongs = client.received().pongs.len();
         assert!((16..=18).contains(&pongs), "{pongs} pongs were kept");
         assert_eq!(client.said(), 10_000 * 131, "while reading goes on");
     });
@@ -364,8 +380,8 @@ fn a_client_that_answers_pings_lives_and_one_that_does_not_is_given_up() {
         assert_eq!(end.cause, Cause::ClientSilent);
         let lived = start.elapsed();
         assert!(lived > 400 * SECOND && lived < 420 * SECOND, "{lived:?}");
-        assert!((10..=12).contains(&received(&client.got()).pings));
-        assert_eq!(received(&client.got()).close_code(), Some(1001));
+        assert!((10..=12).contains(&client.received().pings));
+        assert_eq!(client.received().close_code(), Some(1001));
     });
 }
 
@@ -413,7 +429,7 @@ fn no_ending_outlives_its_timeouts_when_nobody_answers() {
                 let took = start.elapsed();
                 assert!(took <= ENDING_MAX + 2 * SECOND, "{client_says:?}, {target_says:?}: {took:?}");
                 if !stalled {
-                    assert!(received(&client.got()).close.is_some(), "{client_says:?}, {target_says:?}");
+                    assert!(client.received().close.is_some(), "{client_says:?}, {target_says:?}");
                 }
             });
         }
@@ -424,7 +440,7 @@ fn no_ending_outlives_its_timeouts_when_nobody_answers() {
 fn ends_in_real_time(client: &Stream, target: &Stream) -> End {
     let settings = Settings { close_timeout: Duration::from_millis(50), ..QUIET };
     let tunnel = Tunnel::new(std::time::Instant::now(), settings);
-    let session = drive(client.clone(), target.clone(), Bytes::new(), tunnel, pending(), false);
+    let session = drive(client.clone(), target.clone(), Bytes::new(), tunnel, pending(), false, None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let mut session = std::pin::pin!(session);

@@ -1,6 +1,47 @@
-//! Frames, made and read without the code under test.
+//! Frames of every protocol, made and read without the code under test.
 
 use proptest::prelude::*;
+use websockify::websocket::codec::{Payload, Protocol, TextFrames};
+
+use super::base64::{Eager, decode, encode};
+
+/// What most sessions speak.
+pub(crate) const BINARY: Protocol = Protocol::HyBi(Payload::Binary(TextFrames::Refuse));
+
+/// Every one.
+pub(crate) fn protocol() -> impl Strategy<Value = Protocol> {
+    prop::sample::select(vec![
+        BINARY,
+        Protocol::HyBi(Payload::Binary(TextFrames::Accept)),
+        Protocol::HyBi(Payload::Binary(TextFrames::Reply)),
+        Protocol::HyBi(Payload::Base64),
+        Protocol::Hixie75,
+        Protocol::Hixie76,
+    ])
+}
+
+/// What a client sees of a Close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    Nothing,
+    WithoutCode,
+    Code(u16),
+}
+
+impl Closed {
+    fn new(code: Option<u16>) -> Self {
+        code.map_or(Self::WithoutCode, Self::Code)
+    }
+}
+
+/// What a client sees of a Close with this code, in a protocol.
+pub(crate) fn closes_with(protocol: Protocol, code: Option<u16>) -> Closed {
+    match protocol {
+        Protocol::HyBi(_) => Closed::new(code),
+        Protocol::Hixie76 => Closed::WithoutCode,
+        Protocol::Hixie75 => Closed::Nothing,
+    }
+}
 
 /// A frame from a client, right or wrong.
 pub(crate) fn client_frame(first: u8, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
@@ -45,18 +86,61 @@ impl Received {
     pub(crate) fn close_code(&self) -> Option<u16> {
         self.close.as_ref().and_then(|close| close.code)
     }
+
+    pub(crate) fn closed(&self) -> Closed {
+        self.close.as_ref().map_or(Closed::Nothing, |close| Closed::new(close.code))
+    }
 }
 
-/// Reads what a client got. Panics at whatever a server may not send, and at anything behind a Close; the last frame may
-/// be cut off.
-pub(crate) fn received(bytes: &[u8]) -> Received {
+/// Reads what a client got. Panics at whatever a server may not send, at a message that cannot be decoded by itself, and at
+/// anything behind a Close; the last frame may be cut off.
+pub(crate) fn received(protocol: Protocol, bytes: &[u8]) -> Received {
+    match protocol {
+        Protocol::HyBi(payload) => received_hybi(payload, bytes),
+        Protocol::Hixie75 | Protocol::Hixie76 => received_hixie(protocol, bytes),
+    }
+}
+
+fn received_hixie(protocol: Protocol, mut bytes: &[u8]) -> Received {
+    let mut received = Received::default();
+    while let Some((first, rest)) = bytes.split_first() {
+        assert!(received.close.is_none(), "something follows the Close");
+        if *first == 0xFF {
+            assert_eq!(protocol, Protocol::Hixie76, "a Close where there is none");
+            let Some((0, rest)) = rest.split_first() else { break };
+            received.close = Some(ReceivedClose { code: None, reason: String::new() });
+            bytes = rest;
+            continue;
+        }
+        assert_eq!(*first, 0, "the first byte of a frame");
+        let (text, rest) = first_text(rest);
+        received.payload.extend(decode(text, rest.is_some()));
+        bytes = rest.unwrap_or_default();
+    }
+    received
+}
+
+/// The text up to the FF, and what follows that; None: it has not come.
+fn first_text(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match bytes.iter().position(|&byte| byte == 0xFF) {
+        Some(end) => (&bytes[..end], Some(&bytes[end + 1..])),
+        None => (bytes, None),
+    }
+}
+
+fn received_hybi(payload: Payload, bytes: &[u8]) -> Received {
     let mut received = Received::default();
     for frame in split(bytes, false) {
         assert!(received.close.is_none(), "something follows the Close");
         assert!(frame.first & 0xF0 == 0x80, "not FIN, or reserved bits: {:#04x}", frame.first);
-        match frame.first & 0x0F {
-            0x2 => received.payload.extend(frame.payload),
-            opcode => {
+        match (frame.first & 0x0F, payload) {
+            (0x1, Payload::Base64) => received.payload.extend(decode(&frame.payload, frame.whole())),
+            (0x1, Payload::Binary(TextFrames::Reply)) => {
+                assert!(!frame.whole() || str::from_utf8(&frame.payload).is_ok(), "cut inside a character");
+                received.payload.extend(frame.payload);
+            }
+            (0x2, Payload::Binary(TextFrames::Refuse | TextFrames::Accept)) => received.payload.extend(frame.payload),
+            (opcode, _) => {
                 assert!(frame.declared <= 125, "a control frame of {} bytes", frame.declared);
                 match opcode {
                     _ if !frame.whole() => {}
@@ -78,14 +162,34 @@ pub(crate) struct Said {
     pub(crate) pings: Vec<Vec<u8>>,
 }
 
-pub(crate) fn said(bytes: &[u8]) -> Said {
+pub(crate) fn said(protocol: Protocol, bytes: &[u8]) -> Said {
+    match protocol {
+        Protocol::HyBi(payload) => said_hybi(payload, bytes),
+        Protocol::Hixie75 | Protocol::Hixie76 => said_hixie(bytes),
+    }
+}
+
+fn said_hybi(payload: Payload, bytes: &[u8]) -> Said {
     let mut said = Said::default();
+    let mut base64 = Eager::default();
     for frame in split(bytes, true) {
         match frame.first & 0x0F {
-            0x0 | 0x2 => said.payload.extend(frame.payload),
+            0x0..=0x2 if payload == Payload::Base64 => said.payload.extend(base64.decode(&frame.payload)),
+            0x0..=0x2 => said.payload.extend(frame.payload),
             0x9 if frame.whole() => said.pings.push(frame.payload),
             _ => {}
         }
+    }
+    said
+}
+
+fn said_hixie(mut bytes: &[u8]) -> Said {
+    let mut said = Said::default();
+    let mut base64 = Eager::default();
+    while let Some((0, rest)) = bytes.split_first() {
+        let (text, rest) = first_text(rest);
+        said.payload.extend(base64.decode(text));
+        bytes = rest.unwrap_or_default();
     }
     said
 }
@@ -102,14 +206,21 @@ impl Frame {
     }
 }
 
-/// The first byte and the length of the frame that `bytes` begin with, when all of it is there.
-pub(crate) fn first_whole(bytes: &[u8]) -> Option<(u8, usize)> {
-    let length = match bytes.get(1)? & 0x7F {
-        126 => 4 + usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)),
-        127 => 10 + usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).unwrap(),
-        short => 2 + usize::from(short),
+/// Whether the frame that `bytes` begin with is a Close, and its length, when all of it is there.
+pub(crate) fn first_whole(protocol: Protocol, bytes: &[u8]) -> Option<(bool, usize)> {
+    let (closes, length) = match protocol {
+        Protocol::HyBi(_) => {
+            let length = match bytes.get(1)? & 0x7F {
+                126 => 4 + usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)),
+                127 => 10 + usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).unwrap(),
+                short => 2 + usize::from(short),
+            };
+            (bytes[0] == 0x88, length)
+        }
+        Protocol::Hixie75 | Protocol::Hixie76 if *bytes.first()? == 0xFF => (true, 2),
+        Protocol::Hixie75 | Protocol::Hixie76 => (false, bytes.iter().position(|&byte| byte == 0xFF)? + 1),
     };
-    (bytes.len() >= length).then_some((bytes[0], length))
+    (bytes.len() >= length).then_some((closes, length))
 }
 
 /// Cuts a stream into frames, of which the last may be incomplete; an incomplete header is left out.
@@ -162,6 +273,7 @@ fn read_close(payload: &[u8]) -> ReceivedClose {
 /// All that a client has to say.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
+    pub(crate) protocol: Protocol,
     /// Good frames, the last, and what must not be read any more.
     pub(crate) bytes: Vec<u8>,
     /// Where the good frames end.
@@ -182,67 +294,157 @@ pub(crate) enum Last {
 }
 
 impl Script {
-    fn new(good: &[Vec<u8>], last: Last, tail: &[u8]) -> Self {
+    fn new(protocol: Protocol, good: &[Vec<u8>], last: Last, tail: &[u8]) -> Self {
         let mut bytes = good.concat();
         let good = bytes.len();
         bytes.extend(tail);
         let decided = bytes.len();
         if last != Last::Nothing {
-            bytes.extend(client_frame(0x82, [3; 4], b"too late"));
-            bytes.extend(client_frame(0x89, [4; 4], b"too late"));
-            bytes.extend(client_close(1001, "too late"));
+            bytes.extend(match protocol {
+                Protocol::HyBi(_) => {
+                    let (frame, ping) = (client_frame(0x82, [3; 4], b"dG9v"), client_frame(0x89, [4; 4], b"too late"));
+                    [frame, ping, client_close(1001, "too late")].concat()
+                }
+                Protocol::Hixie75 | Protocol::Hixie76 => b"\x00dG9v\xff\xff\x00".to_vec(),
+            });
         }
-        Self { bytes, good, decided, last }
+        Self { protocol, bytes, good, decided, last }
     }
 
     /// A client that says this and no more.
     pub(crate) fn talk(bytes: &[u8]) -> Self {
-        Self::new(&[bytes.to_vec()], Last::Nothing, b"")
+        Self::talk_in(BINARY, bytes)
+    }
+
+    pub(crate) fn talk_in(protocol: Protocol, bytes: &[u8]) -> Self {
+        Self::new(protocol, &[bytes.to_vec()], Last::Nothing, b"")
     }
 
     /// The payload that the first `fed` bytes carry.
     pub(crate) fn said(&self, fed: usize) -> Said {
-        said(&self.bytes[..fed.min(self.good)])
+        said(self.protocol, &self.bytes[..fed.min(self.good)])
     }
 }
 
+/// How a client closes.
+pub(crate) fn closing(protocol: Protocol, code: u16) -> Vec<u8> {
+    match protocol {
+        Protocol::HyBi(_) => client_close(code, ""),
+        Protocol::Hixie75 | Protocol::Hixie76 => b"\xff\x00".to_vec(),
+    }
+}
+
+/// A message with these bytes in it.
+pub(crate) fn message(protocol: Protocol, bytes: &[u8]) -> Vec<u8> {
+    match protocol {
+        Protocol::HyBi(Payload::Binary(_)) => client_frame(0x82, [1, 2, 3, 4], bytes),
+        Protocol::HyBi(Payload::Base64) => client_frame(0x81, [1, 2, 3, 4], encode(bytes).as_bytes()),
+        Protocol::Hixie75 | Protocol::Hixie76 => hixie_frame(encode(bytes).as_bytes()),
+    }
+}
+
+fn hixie_frame(text: &[u8]) -> Vec<u8> {
+    [b"\x00", text, b"\xff"].concat()
+}
+
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => prop::collection::vec(any::<u8>(), 0..40),
+        2 => prop::collection::vec(any::<u8>(), 120..300),
+        1 => Just((0..70_000_u32).map(|i| (i * 7) as u8).collect()),
+    ]
+}
+
 /// Frames that break no rule: whole and fragmented messages, pings and pongs.
-fn good_frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
-    let payload = || {
-        prop_oneof![
-            8 => prop::collection::vec(any::<u8>(), 0..40),
-            2 => prop::collection::vec(any::<u8>(), 120..300),
-            1 => Just((0..70_000_u32).map(|i| (i * 7) as u8).collect()),
-        ]
+fn good_frames(protocol: Protocol) -> BoxedStrategy<Vec<Vec<u8>>> {
+    let data = match protocol {
+        Protocol::HyBi(Payload::Binary(TextFrames::Refuse)) => binary_messages().boxed(),
+        Protocol::HyBi(Payload::Binary(_)) => prop_oneof![binary_messages(), text_messages()].boxed(),
+        Protocol::HyBi(Payload::Base64) => base64_messages().boxed(),
+        Protocol::Hixie75 | Protocol::Hixie76 => return prop::collection::vec(hixie_messages(), 0..12).boxed(),
     };
-    let small = || prop::collection::vec(any::<u8>(), 0..=125);
-    let frames = prop_oneof![
-        4 => (any::<[u8; 4]>(), payload()).prop_map(|(key, payload)| client_frame(0x82, key, &payload)),
-        2 => (any::<[u8; 4]>(), payload(), small(), payload()).prop_map(|(key, one, ping, two)| {
+    prop::collection::vec(prop_oneof![6 => data, 3 => pings_and_pongs()], 0..12).boxed()
+}
+
+fn small() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..=125)
+}
+
+fn pings_and_pongs() -> impl Strategy<Value = Vec<u8>> {
+    (prop::sample::select(vec![0x89, 0x89, 0x8A]), any::<[u8; 4]>(), small())
+        .prop_map(|(first, key, payload)| client_frame(first, key, &payload))
+}
+
+fn binary_messages() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        2 => (any::<[u8; 4]>(), payload()).prop_map(|(key, payload)| client_frame(0x82, key, &payload)),
+        1 => (any::<[u8; 4]>(), payload(), small(), payload()).prop_map(|(key, one, ping, two)| {
             [client_frame(0x02, key, &one), client_frame(0x89, key, &ping), client_frame(0x80, key, &two)].concat()
         }),
-        2 => (any::<[u8; 4]>(), small()).prop_map(|(key, payload)| client_frame(0x89, key, &payload)),
-        1 => (any::<[u8; 4]>(), small()).prop_map(|(key, payload)| client_frame(0x8A, key, &payload)),
-    ];
-    prop::collection::vec(frames, 0..12)
+    ]
+}
+
+/// Cut into fragments anywhere, characters too.
+fn text_messages() -> impl Strategy<Value = Vec<u8>> {
+    (any::<[u8; 4]>(), "\\PC{0,60}", any::<prop::sample::Index>(), small()).prop_map(|(key, text, cut, ping)| {
+        let (one, two) = text.as_bytes().split_at(cut.index(text.len() + 1));
+        [client_frame(0x01, key, one), client_frame(0x89, key, &ping), client_frame(0x80, key, two)].concat()
+    })
+}
+
+/// Cut into fragments and messages anywhere, quanta and their padding too.
+fn base64_messages() -> impl Strategy<Value = Vec<u8>> {
+    let cuts = any::<[prop::sample::Index; 3]>();
+    (any::<[u8; 4]>(), payload(), cuts, small()).prop_map(|(key, bytes, cuts, ping)| {
+        let text = encode(&bytes);
+        let mut cuts = cuts.map(|cut| cut.index(text.len() + 1));
+        cuts.sort_unstable();
+        let [a, b, c] = cuts;
+        let text = text.as_bytes();
+        [
+            client_frame(0x81, key, &text[..a]),
+            client_frame(0x02, key, &text[a..b]),
+            client_frame(0x89, key, &ping),
+            client_frame(0x80, key, &text[b..c]),
+            client_frame(0x82, key, &text[c..]),
+        ]
+        .concat()
+    })
+}
+
+fn hixie_messages() -> impl Strategy<Value = Vec<u8>> {
+    (payload(), any::<prop::sample::Index>(), any::<bool>()).prop_map(|(bytes, cut, whole)| {
+        let text = encode(&bytes);
+        let (one, two) = text.as_bytes().split_at(if whole { 0 } else { cut.index(text.len() + 1) });
+        [hixie_frame(one), hixie_frame(two)].concat()
+    })
 }
 
 pub(crate) fn script_that_only_talks() -> impl Strategy<Value = Script> {
-    good_frames().prop_map(|good| Script::new(&good, Last::Nothing, b""))
+    protocol().prop_flat_map(|protocol| {
+        good_frames(protocol).prop_map(move |good| Script::new(protocol, &good, Last::Nothing, b""))
+    })
 }
 
 pub(crate) fn script_that_closes() -> impl Strategy<Value = Script> {
-    let close = prop_oneof![
+    let hybi = prop_oneof![
         1 => Just((None, client_frame(0x88, [1, 2, 3, 4], b""))),
         4 => (prop_oneof![1000..=1003_u16, 1007..=1014_u16, 3000..5000_u16], ".{0,30}")
             .prop_map(|(code, reason)| (Some(code), client_close(code, &reason))),
     ];
-    (good_frames(), close).prop_map(|(good, (code, close))| Script::new(&good, Last::Close(code), &close))
+    (protocol(), hybi).prop_flat_map(|(protocol, hybi)| {
+        let (code, close) = match protocol {
+            Protocol::HyBi(_) => hybi,
+            Protocol::Hixie75 | Protocol::Hixie76 => (None, b"\xff\x00".to_vec()),
+        };
+        good_frames(protocol).prop_map(move |good| Script::new(protocol, &good, Last::Close(code), &close))
+    })
 }
 
-pub(crate) fn script_that_breaks_a_rule() -> impl Strategy<Value = Script> {
+/// Each is wrong before it carries any payload.
+fn broken(protocol: Protocol) -> Vec<(u16, Vec<u8>)> {
     let key = [5, 6, 7, 8];
-    let broken = prop::sample::select(vec![
+    let frames = vec![
         (1002, client_frame(0xC2, key, b"reserved bit")),
         (1002, client_frame(0x83, key, b"unknown opcode")),
         (1002, client_frame(0x8B, key, b"unknown control opcode")),
@@ -257,10 +459,31 @@ pub(crate) fn script_that_breaks_a_rule() -> impl Strategy<Value = Script> {
         (1002, client_close(999, "")),
         (1002, client_frame(0x88, key, b"\x03")),
         (1007, client_frame(0x88, key, b"\x03\xe8\xff\xff")),
-        (1003, client_frame(0x81, key, b"text")),
-        (1003, client_frame(0x81, key, b"")),
-    ]);
-    (good_frames(), broken).prop_map(|(good, (code, broken))| Script::new(&good, Last::Broken(code), &broken))
+    ];
+    let payload = match protocol {
+        Protocol::HyBi(Payload::Binary(TextFrames::Refuse)) => {
+            vec![(1003, client_frame(0x81, key, b"text")), (1003, client_frame(0x81, key, b""))]
+        }
+        Protocol::HyBi(Payload::Binary(_)) => {
+            vec![(1007, client_frame(0x81, key, b"\xff")), (1007, client_frame(0x01, key, b"\x80"))]
+        }
+        Protocol::HyBi(Payload::Base64) => {
+            vec![(1007, client_frame(0x81, key, b"*QUJ")), (1007, client_frame(0x02, key, b"="))]
+        }
+        Protocol::Hixie75 | Protocol::Hixie76 => {
+            let broken: [&[u8]; 6] =
+                [b"\x80\x03abc", b"\xfe", b"\xff\x01", b"\x01QUJD\xff", b"\x00*\xff", b"\x00=\xff"];
+            return broken.map(|bytes| (0, bytes.to_vec())).to_vec();
+        }
+    };
+    [frames, payload].concat()
+}
+
+pub(crate) fn script_that_breaks_a_rule() -> impl Strategy<Value = Script> {
+    protocol().prop_flat_map(|protocol| {
+        (good_frames(protocol), prop::sample::select(broken(protocol)))
+            .prop_map(move |(good, (code, broken))| Script::new(protocol, &good, Last::Broken(code), &broken))
+    })
 }
 
 pub(crate) fn any_script() -> impl Strategy<Value = Script> {
@@ -270,4 +493,27 @@ pub(crate) fn any_script() -> impl Strategy<Value = Script> {
 /// The target's byte at this place of its stream: a pattern in which a lost, doubled or swapped stretch shows.
 pub(crate) fn target_bytes(range: std::ops::Range<usize>) -> Vec<u8> {
     range.map(|i| (i ^ (i >> 8).wrapping_mul(31)) as u8).collect()
+}
+
+/// The same in a protocol: text, where that is what it carries.
+pub(crate) fn target_bytes_in(protocol: Protocol, range: std::ops::Range<usize>) -> Vec<u8> {
+    static TEXT: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+        let characters = (0..1_600_000_u32).filter_map(|i| char::from_u32(i.wrapping_mul(0x2545) % 0x11_0000));
+        characters.collect::<String>().into_bytes()
+    });
+    if protocol == Protocol::HyBi(Payload::Binary(TextFrames::Reply)) {
+        TEXT[range].to_vec()
+    } else {
+        target_bytes(range)
+    }
+}
+
+/// What of the target's bytes can have arrived: where they are text, no part of a character.
+pub(crate) fn deliverable(protocol: Protocol, mut bytes: Vec<u8>) -> Vec<u8> {
+    if protocol == Protocol::HyBi(Payload::Binary(TextFrames::Reply))
+        && let Err(error) = str::from_utf8(&bytes)
+    {
+        bytes.truncate(error.valid_up_to());
+    }
+    bytes
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::cast_possible_truncation, reason = "lengths and patterns of test data are cut on purpose")]
 
+mod base64;
 mod drive;
 mod frames;
 mod stream;

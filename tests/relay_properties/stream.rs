@@ -16,7 +16,9 @@ use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::frames::first_whole;
+use websockify::websocket::codec::Protocol;
+
+use super::frames::{BINARY, Received, first_whole, received};
 
 /// What a side does next.
 #[derive(Clone, Debug)]
@@ -75,8 +77,8 @@ pub(crate) struct State {
     pub(crate) breaks_at: Option<(usize, io::ErrorKind)>,
     /// It takes nothing before.
     pub(crate) stalled_until: Option<Instant>,
-    /// It is a client: what it gets is frames.
-    client: bool,
+    /// It is a client, which speaks this: what it gets is frames.
+    client: Option<Protocol>,
     /// Where the frame begins of which the rest has not come.
     frame: usize,
     /// Our Close has come.
@@ -84,10 +86,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn look_for_close(&mut self) {
-        while let Some((first, length)) = first_whole(&self.got[self.frame..]) {
+    fn look_for_close(&mut self, protocol: Protocol) {
+        while let Some((closes, length)) = first_whole(protocol, &self.got[self.frame..]) {
             self.frame += length;
-            self.closed |= first == 0x88;
+            self.closed |= closes;
         }
         if self.closed
             && let Some(reader) = self.reader.take()
@@ -99,19 +101,23 @@ impl State {
 
 impl Stream {
     pub(crate) fn client(say: Vec<Say>, reads: &[Pace], writes: &[Pace]) -> Self {
-        Self::new(say, reads, writes, true)
+        Self::client_of(BINARY, say, reads, writes)
+    }
+
+    pub(crate) fn client_of(protocol: Protocol, say: Vec<Say>, reads: &[Pace], writes: &[Pace]) -> Self {
+        Self::new(say, reads, writes, Some(protocol))
     }
 
     pub(crate) fn target(say: Vec<Say>, reads: &[Pace], writes: &[Pace]) -> Self {
-        Self::new(say, reads, writes, false)
+        Self::new(say, reads, writes, None)
     }
 
     /// A client that takes everything and is not asked what it got.
     pub(crate) fn sink(say: Vec<Say>) -> Self {
-        Self::new(say, &[], &[], false)
+        Self::new(say, &[], &[], None)
     }
 
-    fn new(say: Vec<Say>, reads: &[Pace], writes: &[Pace], client: bool) -> Self {
+    fn new(say: Vec<Say>, reads: &[Pace], writes: &[Pace], client: Option<Protocol>) -> Self {
         Self(Rc::new(RefCell::new(State {
             say: say.into(),
             reads: Gate::new(reads),
@@ -140,6 +146,12 @@ impl Stream {
 
     pub(crate) fn got(&self) -> Vec<u8> {
         self.0.borrow().got.clone()
+    }
+
+    /// What it got, read as a client does.
+    pub(crate) fn received(&self) -> Received {
+        let state = self.0.borrow();
+        received(state.client.expect("a client"), &state.got)
     }
 
     pub(crate) fn said(&self) -> usize {
@@ -248,8 +260,8 @@ impl AsyncWrite for Stream {
             }
         }
         state.got.extend(&buf[..count]);
-        if state.client {
-            state.look_for_close();
+        if let Some(protocol) = state.client {
+            state.look_for_close(protocol);
         }
         Poll::Ready(Ok(count))
     }
@@ -261,6 +273,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let state = &mut *self.0.borrow_mut();
         state.shut.get_or_insert_with(Instant::now);
+        state.closed |= state.client == Some(Protocol::Hixie75);
         if let Some(reader) = state.reader.take() {
             reader.wake();
         }

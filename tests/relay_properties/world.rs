@@ -2,15 +2,16 @@
 //!
 //! It stands where the driver does, and does what a driver may do, in any order.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use websockify::relay::end::End;
 use websockify::relay::tunnel::{Settings, Tunnel};
 use websockify::websocket::close::CloseCode;
-use websockify::websocket::encoder::HEADROOM;
+use websockify::websocket::codec::{HEADROOM, Outgoing, Protocol, buffer_bytes};
 
-use super::frames::{Received, Script, received, target_bytes};
+use super::frames::{BINARY, Closed, Received, Script, closes_with, deliverable, received, target_bytes_in};
 
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -21,7 +22,8 @@ pub(crate) const ENDING_MAX: Duration = Duration::from_secs(7);
 /// latest one, a ping and a Close.
 pub(crate) const CONTROL_WAITING_MAX: usize = 2048 + 4 * 127;
 
-pub(crate) const QUIET: Settings = Settings { heartbeat: None, idle_timeout: None, close_timeout: CLOSE_TIMEOUT };
+pub(crate) const QUIET: Settings =
+    Settings { protocol: BINARY, heartbeat: None, idle_timeout: None, close_timeout: CLOSE_TIMEOUT };
 
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -81,9 +83,10 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The script's protocol is the session's.
     pub(crate) fn new(now: Instant, settings: Settings, script: Script) -> Self {
         Self {
-            tunnel: Tunnel::new(now, settings),
+            tunnel: Tunnel::new(now, Settings { protocol: script.protocol, ..settings }),
             now,
             limit: script.bytes.len(),
             all_said: script.said(usize::MAX).payload,
@@ -208,7 +211,26 @@ impl World {
     }
 
     pub(crate) fn received(&self) -> Received {
-        received(&self.client_got)
+        received(self.script.protocol, &self.client_got)
+    }
+
+    /// What a Close with this code is to the client.
+    pub(crate) fn closes_with(&self, code: u16) -> Closed {
+        closes_with(self.script.protocol, Some(code))
+    }
+
+    /// The client knows that it is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.received().close.is_some() || self.script.protocol == Protocol::Hixie75 && self.client_shut
+    }
+
+    /// What of the target's bytes can have arrived.
+    pub(crate) fn deliverable(&self) -> Vec<u8> {
+        deliverable(self.script.protocol, self.target_said(0..self.target_fed))
+    }
+
+    pub(crate) fn target_said(&self, range: Range<usize>) -> Vec<u8> {
+        target_bytes_in(self.script.protocol, range)
     }
 
     /// The payload in what the tunnel was given of the client's bytes.
@@ -245,15 +267,18 @@ impl World {
     }
 
     fn read_target(&mut self, read: usize, taken: usize) {
-        let mut buffer = vec![0; HEADROOM];
-        buffer.extend(target_bytes(self.target_fed..self.target_fed + read));
+        let mut buffer = vec![0xEE; buffer_bytes(read)];
+        let place = HEADROOM..HEADROOM + read;
+        buffer[place.clone()].copy_from_slice(&self.target_said(self.target_fed..self.target_fed + read));
         self.target_fed += read;
-        let frame = self.tunnel.handle_target(self.now, &mut buffer, HEADROOM..HEADROOM + read);
+        let Outgoing { frame, payload, replaced } = self.tunnel.handle_target(self.now, &mut buffer, place);
+        assert_eq!(replaced, 0, "what the target says can be delivered");
         let frame = &buffer[frame];
         let (now, later) = frame.split_at(taken.min(frame.len()));
         self.client_got.extend(now);
-        self.tunnel.keep_for_client(later, read);
-        assert!(self.tunnel.to_client().len() <= (read + HEADROOM).max(CONTROL_WAITING_MAX), "one frame waits at most");
+        self.tunnel.keep_for_client(later, payload);
+        let frame_max = read.div_ceil(3) * 4 + HEADROOM;
+        assert!(self.tunnel.to_client().len() <= frame_max.max(CONTROL_WAITING_MAX), "one frame waits at most");
     }
 
     fn client_takes(&mut self, count: usize) {
@@ -361,6 +386,7 @@ pub(crate) fn anything() -> impl Strategy<Value = Vec<Op>> {
 
 pub(crate) fn any_settings() -> impl Strategy<Value = Settings> {
     (prop::option::of(1..60_u64), prop::option::of(1..60_u64)).prop_map(|(heartbeat, idle)| Settings {
+        protocol: BINARY,
         heartbeat: heartbeat.map(Duration::from_secs),
         idle_timeout: idle.map(Duration::from_secs),
         close_timeout: CLOSE_TIMEOUT,

@@ -6,9 +6,17 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from .host import obstacles
 from .machine import Machine, remove_leftovers
 from .package import install, package
 from .root import RELEASES, SYSTEM, Root, base
+
+
+def pytest_sessionstart() -> None:
+    """Says once, before any test, why none could run."""
+    if found := obstacles():
+        reasons = "".join(f"\n  {reason}" for reason in found)
+        pytest.exit(f"this machine cannot boot the machines of tests/system:{reasons}", returncode=1)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +45,7 @@ def installed_root(bare_root: Root) -> Iterator[Root]:
     if layer.exists():
         shutil.rmtree(layer)
     with Machine(bare_root) as machine:
-        install(machine, package())
+        install(machine, package(machine))
         root = machine.into_root(bare_root, layer)
     yield root
     shutil.rmtree(layer)

@@ -24,6 +24,7 @@ import pytest
 from jeepney import DBusAddress, MatchRule, message_bus, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 
+from .host import control_groups
 from .network import Network
 from .root import RELEASES, SYSTEM, Root
 
@@ -53,6 +54,8 @@ mount -t overlay overlay -o "lowerdir=$2,upperdir=$3/upper,workdir=$3/work" "$3/
 shift 3
 exec "$@"
 """
+
+JOIN = 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"'
 
 # A program that was started from outside must end before its machine does: when it is killed from
 # outside, the systemd of Debian 12 waits ten seconds for it at power off.
@@ -206,9 +209,12 @@ class Machine:
 
     def command(self, *command: str) -> list[str]:
         """What to run here so that the command runs inside."""
+        enter = ("nsenter", f"--target={self._leader}", "--all", "--")
         # nsenter waits outside for the command inside, and would not take it along when killed.
         inside = ("setpriv", "--pdeathsig=KILL", *command)
-        return ["nsenter", f"--target={self._leader}", "--all", "--", *inside]
+        # Its systemd talks to nobody who is in a control group that it cannot see.
+        group = self._cgroup / "payload/init.scope"
+        return ["sh", "-euc", JOIN, "sh", str(group), *enter, *inside]
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         # By a program inside: a link must lead to where it does inside.
@@ -218,6 +224,11 @@ class Machine:
 
     def read(self, path: str) -> str:
         return self.run("cat", path)
+
+    @property
+    def leader(self) -> int:
+        """The process id of its systemd, as this machine counts."""
+        return self._leader
 
     def outside(self, path: str) -> str:
         """Where a path inside, with no links in it, is seen from here."""
@@ -233,7 +244,8 @@ class Machine:
         return self.run("runuser", "-u", name, "--", "env", *environment, *command)
 
     def signal(self, pid: int, number: signal.Signals) -> None:
-        self.run("kill", f"-{number.value}", str(pid))
+        # The shell's own: Debian's kill is in a package that a machine need not have.
+        self.run("sh", "-c", f"kill -{number.value} {pid}")
 
     # Units.
 
@@ -333,7 +345,7 @@ class Machine:
     def explanation(self, record: Record) -> str:
         """What the catalog says about a record, as `journalctl -x` shows it."""
         shown = self.run(
-            *("journalctl", "--catalog", "--output=cat", "--no-pager"),
+            *("journalctl", "--catalog", "--no-pager"),
             f"--cursor={record['__CURSOR']}",
             *("--lines=1", f"MESSAGE_ID={record['MESSAGE_ID']}"),
         )
@@ -345,19 +357,10 @@ class Machine:
         return self.attempt("journalctl", "--no-pager", "--output=short-monotonic").stdout
 
 
-def _cgroup_mount() -> Path:
-    """Where the control groups of version 2 are; beside version 1 that is a place below."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
-        if kind == "cgroup2":
-            return Path(place)
-    pytest.fail(
-        "this machine has no control groups of version 2, which systemd needs", pytrace=False
-    )
-
-
 def _cgroup_of(directory: Path) -> Path:
-    return _cgroup_mount() / f"websockify-{directory.name}"
+    groups = control_groups()
+    assert groups is not None, "looked for before the first test"
+    return groups / f"websockify-{directory.name}"
 
 
 def _kill_cgroup(cgroup: Path) -> None:

@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
-ANSWER_SECONDS_MAX = 10
+ANSWER_SECONDS_MAX = 30
 COMMAND_SECONDS_MAX = 30
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -90,15 +90,34 @@ def test_clients_of_a_broken_route_are_told_so(machine: Machine) -> None:
     machine.wait_for_unit(service(), lambda unit: "tarket" not in unit["StatusText"])
 
 
-def test_a_port_in_use_is_named(machine: Machine) -> None:
-    with machine.network.listen("0.0.0.0", PORT):
-        machine.write(ROUTE, f'listen = "0.0.0.0:{PORT}"\ntarget = "127.0.0.1:5900"\n')
-        assert machine.attempt("systemctl", "enable", "--now", SOCKET).returncode != 0
-        record = machine.wait_for_record(
-            f"UNIT={SOCKET}", where=lambda record: "in use" in record["MESSAGE"]
-        )
-        assert str(PORT) in record["MESSAGE"]
-        assert machine.show(SOCKET, "NRestarts", "ActiveState")["ActiveState"] == "failed"
+SQUATTER = f"""\
+import os, signal, socket
+listener = socket.create_server(("0.0.0.0", {PORT}))
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+    manager.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
+
+
+def test_a_port_in_use_is_named_and_who_uses_it(machine: Machine) -> None:
+    squat = ("systemd-run", "--quiet", "--unit=squatter", "--service-type=notify")
+    machine.run(*squat, "/usr/bin/python3", "-c", SQUATTER)
+    machine.write(ROUTE, f'listen = "0.0.0.0:{PORT}"\ntarget = "127.0.0.1:5900"\n')
+    assert machine.attempt("systemctl", "enable", "--now", SOCKET).returncode != 0
+    record = machine.wait_for_record(
+        f"UNIT={SOCKET}", where=lambda record: "in use" in record["MESSAGE"]
+    )
+    assert str(PORT) in record["MESSAGE"]
+    assert machine.show(SOCKET, "ActiveState") == {"ActiveState": "failed"}
+    # systemd does not know whose it is.
+    squatter = f"'python3' (process {machine.main_pid('squatter.service')})"
+    checked = machine.attempt("websockify", "check", "vnc")
+    assert f"{ROUTE}:1:10: warning: 0.0.0.0:{PORT} is in use now by {squatter}" in checked.stderr
+    # Once it is gone, nothing but a start is needed; and what systemd holds is the route's own.
+    machine.run("systemctl", "stop", "squatter.service")
+    machine.run("systemctl", "start", SOCKET)
+    checked = machine.attempt("websockify", "check", "vnc")
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "vnc: ok\n", "")
 
 
 def test_a_socket_of_the_wrong_kind_is_named_with_the_cure(machine: Machine) -> None:

@@ -76,7 +76,7 @@ pub struct Measurement {
 }
 
 /// The CPU time that `work` costs the proxy, in units of `scale` of them per second and amount.
-fn cpu_cost(proxy: &Proxy, amount: usize, scale: f64, work: impl FnOnce()) -> Measurement {
+pub fn cpu_cost(proxy: &Proxy, amount: usize, scale: f64, work: impl FnOnce()) -> Measurement {
     let before = proxy.settled_usage(None);
     let steal = Steal::now();
     let start = Instant::now();

@@ -429,3 +429,67 @@ async fn the_demo_page_and_all_that_it_needs_is_built_in() {
     assert_eq!(get(&files, "/none").await.status, 404);
     assert_eq!(ask(&files, "POST", "/", "").await.header("allow"), "GET, HEAD");
 }
+
+fn terminal() -> Arc<Files> {
+    let telnet = "telnet".parse().unwrap_or_else(|error| panic!("{error}"));
+    Arc::new(Files::open(&Web::Builtin(telnet)).unwrap())
+}
+
+#[tokio::test]
+async fn the_web_terminal_and_all_that_it_needs_is_built_in() {
+    let files = terminal();
+    let page = get(&files, "/telnet/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert_eq!(get(&files, "/telnet/index.html").await.text(), page.text());
+    assert!(!page.text().contains("<style") && !page.text().contains("<script>"), "nothing is inline");
+
+    let mut todo = vec!["/telnet/".to_owned()];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(path) = todo.pop() {
+        let answer = get(&files, &path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'; script-src 'self';"), "{path}: {policy}");
+        let kind = match path.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("css") => "text/css; charset=utf-8",
+            Some("js" | "mjs") => "text/javascript; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            _ => "text/html; charset=utf-8",
+        };
+        assert_eq!(answer.header("content-type"), kind, "{path}");
+
+        let again = ask(&files, "GET", &path, &format!("If-None-Match: {}\r\n", answer.header("etag"))).await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+        let head = ask(&files, "HEAD", &path, "").await;
+        assert_eq!(head.header("content-length"), answer.body.len().to_string(), "{path}");
+
+        let references = ["href=\"", "src=\"", "from \"./"]
+            .iter()
+            .flat_map(|reference| answer.text().split(reference).skip(1).map(|rest| rest.split('"').next().unwrap()))
+            .filter(|reference| !reference.starts_with("http"));
+        for reference in references.map(|reference| format!("/telnet/{reference}")).collect::<Vec<_>>() {
+            if seen.insert(reference.clone()) {
+                todo.push(reference);
+            }
+        }
+    }
+    assert!(seen.contains("/telnet/telnet.js") && seen.contains("/telnet/xterm/xterm.mjs"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn the_web_terminal_is_below_telnet_and_nothing_is_beside_it() {
+    let files = terminal();
+    for (path, location) in [
+        ("/", "telnet/"),
+        ("/index.html", "telnet/"),
+        ("/telnet", "telnet/"),
+        ("/?token=a%20b&x=//y", "telnet/?token=a%20b&x=//y"),
+    ] {
+        let answer = get(&files, path).await;
+        assert_eq!((answer.status, answer.header("location")), (307, location), "{path}");
+    }
+    for path in ["//telnet", "/telnet/telnet/", "/telnet/none.js", "/demo.js", "/favicon.svg", "/telnet//"] {
+        assert_eq!(get(&files, path).await.status, 404, "{path}");
+    }
+    assert_eq!(ask(&files, "POST", "/telnet/", "").await.header("allow"), "GET, HEAD");
+}

@@ -3,16 +3,21 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tempfile::TempDir;
 
 use super::PATIENCE;
 use super::proxy::{BINARY, Proxy};
+
+/// What stands in the way of notifications.
+const FILLING: &[u8] = b"X_FILLING=1";
 
 /// What a daemon is started by.
 pub struct Manager {
@@ -75,6 +80,28 @@ impl Manager {
         Proxy::spawn(&mut command)
     }
 
+    /// Lets no notification in, as a manager that stands still, until as many as this returns have been
+    /// [`drained`](Self::drained).
+    pub fn fill(&self) -> usize {
+        let filler = UnixDatagram::unbound().unwrap();
+        filler.set_nonblocking(true).unwrap();
+        let path = self.directory.path().join("notify");
+        std::iter::repeat_with(|| filler.send_to(FILLING, &path)).take_while(Result::is_ok).count()
+    }
+
+    /// Takes out what [`fill`](Self::fill) put in.
+    pub fn drained(&self, count: usize) {
+        for _ in 0..count {
+            assert_eq!(self.told().as_bytes(), FILLING, "something got in");
+        }
+    }
+
+    /// Whether somebody waits on the first socket, or comes within so long.
+    pub fn has_client(&self, patience: Duration) -> bool {
+        let mut wanted = [PollFd::new(self.sockets[0].1.as_fd(), PollFlags::POLLIN)];
+        poll(&mut wanted, PollTimeout::try_from(patience).unwrap()).unwrap() > 0
+    }
+
     /// The next notification.
     pub fn told(&self) -> String {
         let mut buffer = [0; 4096];
@@ -84,7 +111,9 @@ impl Manager {
 
     /// The next notification with `needle` in it; others are passed over.
     pub fn told_of(&self, needle: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < deadline, "nobody says '{needle}'");
             let told = self.told();
             if told.contains(needle) {
                 return told;

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod command;
+pub mod hixie;
 pub mod manager;
 pub mod proxy;
 pub mod route;

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -34,12 +35,25 @@ impl SelfSigned {
     /// Another one for the same files, which are left as they are.
     pub fn unwritten(directory: &Path) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Self::made(directory, &made.cert, &made.signing_key)
+    }
+
+    /// The same, valid until then.
+    pub fn until(directory: &Path, not_after: SystemTime) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let since_epoch = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        parameters.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_epoch;
+        Self::made(directory, &parameters.self_signed(&key).unwrap(), &key)
+    }
+
+    fn made(directory: &Path, certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> Self {
         Self {
             certificate: directory.join("cert.pem"),
             key: directory.join("key.pem"),
-            certificate_pem: made.cert.pem(),
-            key_pem: made.signing_key.serialize_pem(),
-            der: made.cert.der().clone(),
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            der: certificate.der().clone(),
         }
     }
 

@@ -1,0 +1,138 @@
+//! The target of `websockify replay`: it says what the target said in a recording, when it said it.
+//!
+//! To the proxy it is a service like any other: a plain TCP service on the loopback, which listens to nobody. Each session
+//! begins the recording anew, and holds one entry of it. At the recording's end it ends its stream, which becomes a Close 1000;
+//! at damage, the connection breaks, which becomes a 1011.
+
+mod speed;
+mod summary;
+mod timeline;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::warn;
+
+pub use self::speed::{Speed, SpeedError};
+pub use self::summary::{Style, Summary};
+use crate::log::Kind;
+use crate::record::format::Side;
+use crate::record::reader::{ReadError, Reader};
+
+/// Sessions at a time: each has the file open.
+const SESSIONS_MAX: usize = 256;
+
+/// The pause after a failed accept: descriptors have run out, and one may be free by then.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// The target, listening.
+#[derive(Debug)]
+pub struct Target {
+    listener: TcpListener,
+    address: SocketAddr,
+    file: PathBuf,
+    speed: Speed,
+    hold: Duration,
+}
+
+/// Why a session with the target did not come to the recording's end.
+#[derive(Debug, thiserror::Error)]
+enum Interruption {
+    #[error("the client is gone")]
+    ClientGone,
+    #[error(transparent)]
+    Recording(#[from] ReadError),
+}
+
+impl Target {
+    /// Listens on a port of the loopback that is free, to play `file`; sessions stay open for `hold` after its last word.
+    pub async fn bind(file: PathBuf, speed: Speed, hold: Duration) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, file, speed, hold })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until it is dropped, and all its sessions with it. Runs on a [`LocalSet`](tokio::task::LocalSet).
+    pub async fn run(self) {
+        let mut sessions = JoinSet::new();
+        loop {
+            while sessions.len() >= SESSIONS_MAX {
+                sessions.join_next().await;
+            }
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let (file, speed, hold) = (self.file.clone(), self.speed, self.hold);
+                        sessions.spawn_local(async move { serve(stream, &file, speed, hold).await });
+                    }
+                    Err(_) => sleep(BACKOFF).await,
+                },
+                Some(_) = sessions.join_next() => {}
+            }
+        }
+    }
+}
+
+/// One session: to the recording's end, or the client's.
+async fn serve(stream: TcpStream, file: &Path, speed: Speed, hold: Duration) {
+    // Entries are small and come one by one, as they did.
+    let _ = stream.set_nodelay(true);
+    let (read, mut write) = stream.into_split();
+    let mut ignoring = std::pin::pin!(ignore(read));
+    let play = async {
+        play(&mut write, file, speed).await?;
+        sleep(hold).await;
+        Ok(())
+    };
+    let outcome = tokio::select! {
+        outcome = play => outcome,
+        () = &mut ignoring => Err(Interruption::ClientGone),
+    };
+    match outcome {
+        Ok(()) => {
+            // To close with something unread would be a reset, which takes away what has not arrived yet.
+            let _ = write.shutdown().await;
+            ignoring.await;
+        }
+        Err(Interruption::ClientGone) => {}
+        Err(Interruption::Recording(error)) => {
+            warn!(kind = Kind::ReplayFailed.id(), file = %file.display(), "the replay ends here: {error}");
+            // A reset, so that it does not look like the end; and no FIN before it.
+            let _ = write.as_ref().set_zero_linger();
+            write.forget();
+        }
+    }
+}
+
+async fn play(write: &mut (impl tokio::io::AsyncWrite + Unpin), file: &Path, speed: Speed) -> Result<(), Interruption> {
+    let mut reader = Reader::open(file)?;
+    let started = Instant::now();
+    while let Some(entry) = reader.next_entry()? {
+        if entry.side == Side::Client {
+            continue;
+        }
+        if let Some(due) = speed.due(entry.time_ms).and_then(|due| started.checked_add(due)) {
+            sleep_until(due).await;
+        }
+        write.write_all(&entry.payload).await.map_err(|_| Interruption::ClientGone)?;
+    }
+    Ok(())
+}
+
+/// Reads what the client says, up to its end.
+async fn ignore(mut read: OwnedReadHalf) {
+    let mut buffer = [0; 4096];
+    while matches!(read.read(&mut buffer).await, Ok(1..)) {}
+}

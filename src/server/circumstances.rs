@@ -1,0 +1,57 @@
+//! How the daemon was started, which no reload changes, and what is to be said when a route does not fit it.
+
+use tracing::warn;
+
+use super::address::ListenAddress;
+use super::site::{Site, SiteError};
+use crate::config::Route;
+use crate::log::Kind;
+use crate::systemd::activation::{Claim, difference};
+use crate::systemd::confinement::Confinement;
+
+/// How the daemon was started.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Circumstances {
+    /// Show symbols of what moves on standard output.
+    pub(super) traffic: bool,
+    /// The sockets are systemd's: they stay, whatever the route files say.
+    pub(super) activated: bool,
+    /// The next connection would start the daemon again, and nothing else would.
+    pub(super) may_exit_idle: bool,
+    /// What the units let through.
+    pub(super) confinement: Confinement,
+}
+
+impl Circumstances {
+    /// Loads what `route` names.
+    pub(super) fn site(&self, route: &Route) -> Result<Site, SiteError> {
+        Site::open(route, &self.confinement, self.traffic)
+    }
+
+    /// Tells what of `route` cannot have its way here, on the sockets that it has got from systemd. The answer is for the
+    /// status.
+    pub(super) fn complaints(&self, route: &Route, bound: &[ListenAddress]) -> Vec<String> {
+        let name = &route.name;
+        if !self.activated {
+            if route.exit_idle.is_some() {
+                warn!(
+                    kind = Kind::ExitIdleUnused.id(),
+                    route = name,
+                    "exit-idle has no effect: nobody would start the daemon again, which listens by itself; let systemd listen \
+                     (systemctl enable --now websockify@{name}.socket), or remove it"
+                );
+            }
+            return Vec::new();
+        }
+        let difference = difference(Claim { route: name, listen: &route.listen }, bound);
+        if let Some(difference) = &difference {
+            warn!(kind = Kind::ListenDiffers.id(), route = name, "{difference}");
+        }
+        let outdated = [self.confinement.excludes_target_of(route), self.confinement.differs_in_clients_of(route)];
+        let outdated: Vec<String> = outdated.into_iter().flatten().collect();
+        for problem in &outdated {
+            warn!(kind = Kind::UnitOutdated.id(), route = name, "{problem}");
+        }
+        difference.into_iter().chain(outdated).map(|problem| format!("{name}: {problem}")).collect()
+    }
+}
