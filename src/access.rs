@@ -1,16 +1,34 @@
 //! Who may connect, decided before a byte is read: by the address that a client comes from.
 //!
+//! Promise: only [`admit`] makes an [`Admitted`], without which no target is looked up.
+//!
 //! Pure. The list is also written into the socket's unit, where the kernel drops the packets of others; but a kernel without
 //! BPF does nothing, without a word, so the accepting thread asks here again. A client of a Unix socket has no address: the
 //! socket's permissions decide about it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::socket::Peer;
+
+/// Proof that a client may have a session.
+#[derive(Debug)]
+pub struct Admitted {
+    _made_here: (),
+}
+
+/// A client may not have a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not among access.allow-clients")]
+pub struct NotAdmitted;
+
+/// Whether `peer` may have a session, where `clients` may; None: everybody.
+pub fn admit(clients: Option<&AllowedClients>, peer: &Peer) -> Result<Admitted, NotAdmitted> {
+    if clients.is_none_or(|clients| clients.admit(peer)) { Ok(Admitted { _made_here: () }) } else { Err(NotAdmitted) }
+}
 
 /// The networks of `access.allow-clients`. Whoever comes from elsewhere is turned away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +69,32 @@ impl AllowedClients {
 }
 
 impl Network {
+    /// What `localhost` is, of both families.
+    pub fn loopback() -> [Self; 2] {
+        let ipv4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+        [Self(ipv4.into()), IpAddr::from(Ipv6Addr::LOCALHOST).into()]
+    }
+
     /// Whether `address` is one of its own. IPv4 networks hold IPv4 addresses only, as `Peer` shows them.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
+    }
+
+    /// Whether all addresses of `other` are its own.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
+    }
+
+    /// Its only address. None: it has several.
+    pub fn host(&self) -> Option<IpAddr> {
+        (self.0.prefix_len() == self.0.max_prefix_len()).then(|| self.0.addr())
+    }
+}
+
+/// A network of one address.
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        Self(address.to_canonical().into())
     }
 }
 

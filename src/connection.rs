@@ -4,18 +4,21 @@
 //! that early frames cannot be forgotten. Before the 101 there is one deadline; after it there is one way to end, a value,
 //! which is logged once.
 
+mod refusal;
 mod unfinished;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, Request, header};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Result as IoResult};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
+use self::refusal::Refusal;
 use self::unfinished::Unfinished;
-use crate::http::{Head, Incoming, farewell, next_upgrade, refuse};
+use crate::access::{self, Admitted};
+use crate::http::{Head, Incoming, next_upgrade, refuse};
 use crate::log::Kind;
 use crate::relay::drive::drive;
 use crate::relay::end::End;
@@ -25,11 +28,13 @@ use crate::server::stop::Stop;
 use crate::server::worker::Job;
 use crate::session::SessionId;
 use crate::socket::{Peer, Socket};
-use crate::target::dial::{DialError, dial};
+use crate::target::Target;
+use crate::target::dial::dial;
+use crate::target::targets::{Resolved, Targets};
+use crate::target::token::TokenName;
 use crate::tls::{AcceptError, Stream};
-use crate::websocket::close::{Close, CloseCode};
-use crate::websocket::codec::{Protocol, TextFrames};
-use crate::websocket::encoder;
+use crate::websocket::close::CloseCode;
+use crate::websocket::codec::Protocol;
 use crate::websocket::handshake::hixie::KEY3_BYTES;
 use crate::websocket::handshake::hybi::VERSIONS;
 use crate::websocket::handshake::{HandshakeError, Opening, Upgrade, Version};
@@ -45,11 +50,21 @@ const REFUSED_PATIENCE: Duration = Duration::from_secs(2);
 struct Session {
     id: SessionId,
     client: Stream,
-    target: Socket,
+    backend: Backend,
     version: Version,
     protocol: Protocol,
     /// What the client sent behind its request.
     early: Bytes,
+}
+
+/// The target's end of a session.
+struct Backend {
+    socket: Socket,
+    target: Target,
+    /// By which token.
+    token: Option<TokenName>,
+    /// When that ends, and the session with it.
+    until: Option<SystemTime>,
 }
 
 /// Serves one connection to its end.
@@ -71,7 +86,11 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
         },
     };
     let refused = place.as_ref().is_some_and(|place| !place.is_served);
-    let admitted = if refused { Err(Refusal::TooManyFromAddress) } else { Ok(()) };
+    let admitted = match access::admit(site.allow_clients.as_ref(), &peer) {
+        Ok(_) if refused => Err(Refusal::TooManyFromAddress),
+        Ok(admitted) => Ok(admitted),
+        Err(not) => return debug!(client = %peer, route = site.name, "connection closed: {not}"),
+    };
     let mut unfinished = Unfinished { session: None, peer, site: &site };
     let patience = Instant::now() + STOP_PATIENCE;
     let opened = {
@@ -93,7 +112,7 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
 }
 
 /// From the first byte to the 101. None: it did not come to that, and the client has been told.
-async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refusal>) -> Option<Session> {
+async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<Admitted, Refusal>) -> Option<Session> {
     let deadline = Instant::now() + site.limits.handshake_timeout;
     let client = match timeout_at(deadline, site.tls.accept(socket)).await {
         Ok(Ok(client)) => client,
@@ -124,16 +143,13 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
     let Ok(Ok(upgrade)) = completed else {
         return debug_none(peer, site, "the client did not send its third key");
     };
-    let dialled = match (admitted, &site.service) {
+    let reached = match (admitted, &site.service) {
         (Err(refusal), _) => Err(refusal),
-        (Ok(()), Service::OutOfOrder) => Err(Refusal::OutOfOrder),
-        (Ok(()), Service::Relay(target)) => {
-            let limit = site.limits.connect_timeout.min(deadline - Instant::now());
-            dial(target, limit).await.map_err(Refusal::from)
-        }
+        (Ok(_), Service::OutOfOrder) => Err(Refusal::OutOfOrder),
+        (Ok(admitted), Service::Relay(targets)) => reach(targets, &admitted, &request, site, deadline).await,
     };
-    let target = match dialled {
-        Ok(target) => target,
+    let backend = match reached {
+        Ok(backend) => backend,
         Err(refusal) => {
             refusal.log(id, peer, site);
             refusal.answer(&mut client, id, &request, &upgrade).await;
@@ -142,21 +158,39 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<(), Refu
     };
     let (version, protocol) = (upgrade.version(), upgrade.protocol(site.text));
     match timeout_at(deadline, send(&mut client, upgrade.answer())).await {
-        Ok(Ok(())) => Some(Session { id, client, target, version, protocol, early: leftover }),
+        Ok(Ok(())) => Some(Session { id, client, backend, version, protocol, early: leftover }),
         _ => debug_none(peer, site, "the client was gone before its 101"),
+    }
+}
+
+/// Where the session goes, and a connection to it.
+async fn reach(
+    targets: &Targets,
+    admitted: &Admitted,
+    request: &Request<()>,
+    site: &Site,
+    deadline: Instant,
+) -> Result<Backend, Refusal> {
+    let Resolved { target, token, until } = targets.resolve(admitted, request, deadline).await?;
+    let limit = site.limits.connect_timeout.min(deadline - Instant::now());
+    match dial(&target, targets.reach(), limit).await {
+        Ok(socket) => Ok(Backend { socket, target, token, until }),
+        Err(error) => Err(Refusal::Dial { target, token, error }),
     }
 }
 
 /// From the 101 to the end.
 async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection: u64) {
-    let Session { id, client, target, version, protocol, early } = session;
+    let Session { id, client, backend, version, protocol, early } = session;
+    let Backend { socket, target, token, until } = backend;
     let started = Instant::now();
     info!(
         kind = Kind::SessionOpened.id(),
         session = %id,
         client = %peer,
-        target = %site.service,
+        target = %target,
         route = site.name,
+        token = token.map(tracing::field::display),
         tls = client.is_tls(),
         websocket_version = %version,
         encoding = protocol.encoding(),
@@ -170,13 +204,13 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection
     };
     let tunnel = Tunnel::new(started.into_std(), settings);
     let recording = site.recorder.as_ref().and_then(|recorder| recorder.begin(id, connection, started.into_std()));
-    let end = drive(client, target, early, tunnel, stop.draining(), site.traffic, recording).await;
+    let end = drive(client, socket, early, tunnel, end_of(stop, until), site.traffic, recording).await;
     let End { cause, to_target, to_client } = end;
     info!(
         kind = Kind::SessionEnded.id(),
         session = %id,
         client = %peer,
-        target = %site.service,
+        target = %target,
         route = site.name,
         closed_by = %cause.party(),
         close_code = cause.close_code(),
@@ -189,94 +223,13 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection
     );
 }
 
-/// Why a client with a right handshake gets no session.
-#[derive(Debug)]
-enum Refusal {
-    Dial(DialError),
-    OutOfOrder,
-    TooManyFromAddress,
-}
-
-impl From<DialError> for Refusal {
-    fn from(error: DialError) -> Self {
-        Self::Dial(error)
-    }
-}
-
-impl Refusal {
-    fn log(&self, id: SessionId, peer: Peer, site: &Site) {
-        let Some(unlogged) = site.quotas.admit(self.kind(), Instant::now().into_std()) else { return };
-        let unlogged = (unlogged > 0).then_some(unlogged);
-        match self {
-            Self::Dial(error) => {
-                let cause = std::error::Error::source(error).map(tracing::field::display);
-                let hint = site.target_excluded.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-                warn!(
-                    kind = Kind::TargetUnreachable.id(),
-                    session = %id,
-                    client = %peer,
-                    target = %site.service,
-                    route = site.name,
-                    cause,
-                    unlogged,
-                    "refused: {error}{hint}"
-                );
-            }
-            Self::OutOfOrder => {
-                let kind = Kind::OutOfOrder.id();
-                info!(kind, session = %id, client = %peer, route = site.name, unlogged, "refused: {}", self.reason());
-            }
-            Self::TooManyFromAddress => {
-                let kind = Kind::AddressFull.id();
-                info!(kind, session = %id, client = %peer, route = site.name, unlogged, "refused: {}", self.reason());
-            }
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Dial(_) => Kind::TargetUnreachable,
-            Self::OutOfOrder => Kind::OutOfOrder,
-            Self::TooManyFromAddress => Kind::AddressFull,
-        }
-    }
-
-    /// What the client is told.
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Dial(_) => "Failed to connect to downstream server",
-            Self::OutOfOrder => "This route is out of order: its configuration is broken",
-            Self::TooManyFromAddress => "Too many connections from your address",
-        }
-    }
-
-    fn close_code(&self) -> CloseCode {
-        match self {
-            Self::Dial(_) => CloseCode::INTERNAL_ERROR,
-            Self::OutOfOrder | Self::TooManyFromAddress => CloseCode::TRY_AGAIN_LATER,
-        }
-    }
-
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Dial(DialError::TimedOut(_)) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Dial(_) => StatusCode::BAD_GATEWAY,
-            Self::OutOfOrder | Self::TooManyFromAddress => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    /// A browser, known by its Origin, shows the HTTP status of a failed upgrade to nobody, only a Close frame: it gets
-    /// the 101 and then the reason. Others get the status; so do the old versions, whose Close says nothing.
-    async fn answer(&self, client: &mut Stream, id: SessionId, request: &Request<()>, upgrade: &Upgrade) {
-        let reason = format!("{} (session {id})", self.reason());
-        let shows_close = upgrade.protocol(TextFrames::Refuse).has_close_codes();
-        if shows_close && request.headers().contains_key(header::ORIGIN) {
-            let mut answer = upgrade.answer().to_vec();
-            encoder::close(&mut answer, Some(&Close::new(self.close_code(), reason)));
-            farewell(client, &answer).await;
-        } else {
-            refuse(client, self.status(), &reason, HeaderMap::new()).await;
-        }
+/// Resolves when the session is to end, with the code of its Close: the daemon stops, or its token ends.
+async fn end_of(stop: Stop, until: Option<SystemTime>) -> CloseCode {
+    let Some(until) = until else { return stop.draining().await };
+    let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+    tokio::select! {
+        code = stop.draining() => code,
+        () = sleep(left) => CloseCode::POLICY_VIOLATION,
     }
 }
 

@@ -31,7 +31,7 @@ use crate::server::listener::{ListenError, Listener};
 use crate::server::{Lifetime, Reload, Server, ServerError};
 use crate::systemd::activation::{self, ActivationError, Claim, Passed, Sockets};
 use crate::systemd::notify;
-use crate::target::Target;
+use crate::target::{self, Target};
 use crate::websocket::codec::TextFrames;
 
 /// What stood in the way of a start.
@@ -129,7 +129,7 @@ fn run_classic(classic: Classic) -> Result<Option<Ended>, StartupError> {
     }
     let program = program.map(Program::prepare).transpose().map_err(ServerError::Program)?;
     if let Some(place) = program.as_ref().and_then(Program::place) {
-        route.target = Target::Program(place.clone());
+        route.target = target::Settings::Fixed(Target::Program(place.clone()));
     }
     raise_descriptor_limit([&route]);
     let mut server = Server::new(lifetime, traffic);
@@ -250,7 +250,8 @@ fn built_in_route(name: &str, description: &str, address: ListenAddress, target:
         name: name.to_owned(),
         description: Some(description.to_owned()),
         listen: vec![address],
-        target: Target::Tcp { host: target.ip().to_string(), port: target.port() },
+        target: target::Settings::Fixed(Target::Tcp { host: target.ip().to_string(), port: target.port() }),
+        allow_targets: None,
         web: None,
         tls: None,
         allow_clients: None,

@@ -18,7 +18,7 @@ use websockify::record::{Naming, Settings};
 use websockify::replay::Speed;
 use websockify::server::Lifetime;
 use websockify::server::address::ListenAddress;
-use websockify::target::Target;
+use websockify::target::{self, Target};
 use websockify::{http, tls};
 
 /// A start directory with the files that command lines here name.
@@ -74,8 +74,8 @@ fn tcp(host: impl Into<Option<&'static str>>, port: u16) -> ListenAddress {
     ListenAddress::Tcp { host: host.into().map(str::to_owned), port }
 }
 
-fn target(host: &str, port: u16) -> Target {
-    Target::Tcp { host: host.to_owned(), port }
+fn target(host: &str, port: u16) -> target::Settings {
+    target::Settings::Fixed(Target::Tcp { host: host.to_owned(), port })
 }
 
 #[test]
@@ -109,6 +109,7 @@ fn targets() {
         ("::1:5900", target("::1", 5900)),
         // A host of that name, not a path.
         ("unix:5900", target("unix", 5900)),
+        ("unix_socket:5900", target("unix_socket", 5900)),
     ];
     for (written, expected) in cases {
         assert_eq!(classic(&format!("6080 {written}")).route.target, expected, "{written}");
@@ -254,7 +255,10 @@ fn unix_sockets() {
     );
     // Without a Unix socket to listen on, not even a bad mode counts.
     assert_eq!(listens("--unix-listen-mode rw 6080 h:1"), [tcp(None, 6080)]);
-    assert_eq!(classic_in("--unix-target t.sock 6080", start.path()).route.target, Target::Unix(path("t.sock")));
+    assert_eq!(
+        classic_in("--unix-target t.sock 6080", start.path()).route.target,
+        target::Settings::Fixed(Target::Unix(path("t.sock")))
+    );
 }
 
 #[test]
@@ -345,10 +349,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("--verify-client --cafile x 6080 h:1", "--verify-client"),
         ("--ssl-version tlsv1_3 6080 h:1", "--ssl-version"),
         ("--ssl-ciphers x 6080 h:1", "--ssl-ciphers"),
-        ("--target-config x 6080", "--target-config"),
-        ("--token-plugin X 6080", "--token-plugin"),
-        ("--token-plugin X --token-source x 6080", "--token-plugin, --token-source"),
-        ("--token-plugin X --host-token 6080", "--token-plugin, --host-token"),
         ("--auth-plugin X --auth-source x 6080 h:1", "--auth-plugin, --auth-source"),
         ("--web www --auth-plugin X --web-auth 6080 h:1", "--auth-plugin, --web-auth"),
     ];
@@ -377,7 +377,7 @@ fn programs() {
         assert_eq!(route.target, target("localhost", 5901));
     }
     let (program, route) = wrapped("--unix-target /run/vnc.sock 6080 -- vncserver -rfbunixpath /run/vnc.sock");
-    assert_eq!((program.port, route.target), (None, Target::Unix("/run/vnc.sock".into())));
+    assert_eq!((program.port, route.target), (None, target::Settings::Fixed(Target::Unix("/run/vnc.sock".into()))));
     let not_a_file = "websockify: error: -- PROGRAM in a route's file: not built yet\n".to_owned();
     let answer = cli::convert(&words("5901 -- vncserver"), Path::new("/srv"));
     assert_eq!(answer, Answer { text: not_a_file, exit: Exit::NotBuilt });
@@ -402,7 +402,7 @@ fn help_names_every_option_and_every_verb() {
     let options = "help version verbose traffic record daemon run-once timeout idle-timeout cert key key-password ssl-only \
                    ssl-target verify-client cafile ssl-version ssl-ciphers unix-listen unix-listen-mode unix-target inetd \
                    web web-auth file-only wrap-mode prefer-ipv6 libserver target-config token-plugin token-source \
-                   host-token auth-plugin auth-source heartbeat log-file syslog legacy-syslog auto-pong";
+                   host-token allow-target auth-plugin auth-source heartbeat log-file syslog legacy-syslog auto-pong";
     let help = refused("--help");
     assert_eq!(help.exit, Exit::Success);
     for option in options.split_whitespace() {

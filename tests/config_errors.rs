@@ -61,8 +61,8 @@ fn unknown_keys() {
     expect_in_route(
         "  program = {}",
         &[
-            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, exit-idle, web, tls, access, \
-           websocket, record, limits",
+            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, tokens, targets, exit-idle, \
+             web, tls, access, websocket, record, limits",
         ],
     );
     expect_in_route(

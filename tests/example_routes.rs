@@ -9,7 +9,7 @@ use std::path::Path;
 use websockify::config::{Loaded, load_directory};
 use websockify::http;
 use websockify::server::address::ListenAddress;
-use websockify::target::Target;
+use websockify::target::{Settings, Target};
 use websockify::tls;
 
 /// The texts of the examples by file name.
@@ -26,13 +26,15 @@ fn load(examples: &BTreeMap<String, String>) -> Vec<Loaded> {
     let machine = tempfile::tempdir().unwrap();
     let root = machine.path().display();
     fs::create_dir(machine.path().join("novnc")).unwrap();
-    for name in ["vnc.pem", "vnc.key"] {
+    for name in ["vnc.pem", "vnc.key", "tokens", "redis.password", "ca.pem", "portal.pem"] {
         fs::write(machine.path().join(name), "not looked into here").unwrap();
     }
     for (name, text) in examples {
         let text = text
             .replace("\"/usr/share/novnc\"", &format!("\"{root}/novnc\""))
-            .replace("\"/etc/websockify/", &format!("\"{root}/"));
+            .replace("\"/etc/websockify/", &format!("\"{root}/"))
+            .replace("file:/etc/websockify/", &format!("file:{root}/"))
+            .replace("jwt:/etc/websockify/", &format!("jwt:{root}/"));
         fs::write(machine.path().join(name), text).unwrap();
     }
     load_directory(machine.path(), &[]).unwrap_or_else(|error| panic!("{error}"))
@@ -47,13 +49,13 @@ fn activate(line: &str) -> &str {
 fn every_example_is_a_route() {
     let loaded = load(&examples());
     let route = |name: &str| &loaded.iter().find(|loaded| loaded.route.name == name).unwrap().route;
-    assert_eq!(loaded.len(), 5);
+    assert_eq!(loaded.len(), 9);
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
-    assert!(matches!(&route("telnet").target, Target::Tcp { port: 23, .. }));
+    assert!(matches!(&route("telnet").target, Settings::Fixed(Target::Tcp { port: 23, .. })));
     assert_eq!(route("telnet").web, Some(http::Web::Builtin(http::Builtin::Telnet)));
     assert!(matches!(route("unix").listen[..], [ListenAddress::Unix { mode: 0o660, .. }]));
-    assert!(matches!(route("unix").target, Target::Unix(_)));
+    assert!(matches!(route("unix").target, Settings::Fixed(Target::Unix(_))));
     assert!(route("recorded").record.is_some());
 }
 
@@ -77,11 +79,12 @@ fn every_key_is_shown() {
     };
     // What a message about an unknown key lists is what exists.
     let directory = tempfile::tempdir().unwrap();
-    let unknown = "zzzzzz = 1\nweb.zzzzzz = 1\ntls.zzzzzz = 1\naccess.zzzzzz = 1\nwebsocket.zzzzzz = 1\nrecord.zzzzzz = 1\nlimits.zzzzzz = 1\n";
+    let unknown = "zzzzzz = 1\nweb.zzzzzz = 1\ntls.zzzzzz = 1\naccess.zzzzzz = 1\nwebsocket.zzzzzz = 1\nrecord.zzzzzz = 1\n\
+         limits.zzzzzz = 1\ntokens.zzzzzz = 1\ntargets.zzzzzz = 1\n";
     fs::write(directory.path().join("x.toml"), unknown).unwrap();
     let said = load_directory(directory.path(), &[]).unwrap_err().to_string();
     let lists: Vec<&str> = said.lines().filter_map(|line| Some(line.split_once("known are ")?.1)).collect();
-    assert_eq!(lists.len(), 7, "{said}");
+    assert_eq!(lists.len(), 9, "{said}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(is_shown(key), "no example shows '{key}'");
     }

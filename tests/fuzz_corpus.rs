@@ -48,6 +48,36 @@ fn handshakes() {
 }
 
 #[test]
+fn replies_of_redis() {
+    replay("redis_reply", targets::redis_reply);
+}
+
+#[test]
+fn answers_about_tokens() {
+    replay("token_answer", targets::token_answer);
+}
+
+#[test]
+fn keys_of_tokens() {
+    replay("token_key", targets::token_key);
+}
+
+#[test]
+fn requests_with_tokens() {
+    replay("token_request", targets::token_request);
+}
+
+#[test]
+fn sources_of_tokens() {
+    replay("token_source", targets::token_source);
+}
+
+#[test]
+fn tables_of_tokens() {
+    replay("token_table", targets::token_table);
+}
+
+#[test]
 fn rebind_environments() {
     replay("rebind_environment", targets::rebind_environment);
 }

@@ -19,7 +19,7 @@ use websockify::log::catalog;
 const OPTIONS_PAGE: &str = "packaging/man/websockify.1";
 const KEYS_PAGE: &str = "packaging/man/websockify.toml.5";
 /// The tables of a route's file; the first is what stands before all tables.
-const TABLES: [&str; 7] = ["", "web", "tls", "access", "websocket", "record", "limits"];
+const TABLES: [&str; 9] = ["", "tokens", "targets", "web", "tls", "access", "websocket", "record", "limits"];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_default()
@@ -229,7 +229,7 @@ fn every_example_of_the_pages_passes_check() {
             "listen-mode" => format!("listen = \"/run/websockify/{number}.sock\"\n"),
             _ => format!("listen = \"{}\"\n", 20_000 + number),
         };
-        let target = if key == "target" { "" } else { "target = \"localhost:5900\"\n" };
+        let target = if key == "target" || table == "tokens" { "" } else { "target = \"localhost:5900\"\n" };
         let heading = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         let companion = match (table.as_str(), key.as_str()) {
             ("web", "follow-symlinks" | "listing") => "root = \"/usr/share/novnc\"\n",
@@ -237,6 +237,10 @@ fn every_example_of_the_pages_passes_check() {
                 "directory = \"/var/lib/websockify/vnc\"\n"
             }
             ("tls", "mode") => "certificate = \"/etc/websockify/both.pem\"\n",
+            ("tokens", "from" | "timeout") => "source = \"file:/etc/websockify/tokens\"\n",
+            ("tokens", "end-sessions") => "source = \"jwt:/etc/websockify/jwt.pem\"\n",
+            ("tokens", "format") => "source = \"http://localhost/?token=%s\"\n",
+            ("tokens", "password" | "namespace" | "ca") => "source = \"rediss://localhost\"\n",
             ("tls", "key") => "certificate = \"/etc/websockify/vnc.pem\"\n",
             _ => "",
         };
@@ -253,7 +257,7 @@ fn every_example_of_the_pages_passes_check() {
     }
     let (_, whole) = page.split_once("\n.SH EXAMPLES\n").unwrap();
     let whole = blocks(whole);
-    assert_eq!(whole.len(), 3, "whole routes in {KEYS_PAGE}");
+    assert_eq!(whole.len(), 4, "whole routes in {KEYS_PAGE}");
     check(&routes);
     check(&whole);
 }
@@ -265,13 +269,19 @@ fn check(routes: &[String]) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     fs::write(root.join("vnc.pem"), &certificate).unwrap();
+    fs::write(root.join("ca.pem"), &certificate).unwrap();
+    fs::write(root.join("jwt.pem"), &certificate).unwrap();
     fs::write(root.join("vnc.key"), &key).unwrap();
     fs::write(root.join("both.pem"), certificate + &key).unwrap();
+    fs::write(root.join("tokens"), "lab-1: 192.0.2.11:5901\n").unwrap();
+    fs::write(root.join("redis.password"), "secret\n").unwrap();
     fs::create_dir(root.join("novnc")).unwrap();
     for (number, text) in routes.iter().enumerate() {
         let text = text
             .replace("\"/usr/share/novnc\"", &format!("\"{}/novnc\"", root.display()))
-            .replace("\"/etc/websockify/", &format!("\"{}/", root.display()));
+            .replace("\"/etc/websockify/", &format!("\"{}/", root.display()))
+            .replace("file:/etc/websockify/", &format!("file:{}/", root.display()))
+            .replace("jwt:/etc/websockify/", &format!("jwt:{}/", root.display()));
         fs::write(root.join(format!("{number}.toml")), text).unwrap();
     }
     let output = Command::new(env!("CARGO_BIN_EXE_websockify")).args(["check", "--config"]).arg(root).output().unwrap();

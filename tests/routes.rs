@@ -13,7 +13,7 @@ use websockify::http;
 use websockify::limits::Limits;
 use websockify::record;
 use websockify::server::address::ListenAddress;
-use websockify::target::Target;
+use websockify::target::{Settings, Target};
 use websockify::tls;
 use websockify::websocket::codec::TextFrames;
 
@@ -89,7 +89,8 @@ keep-age = "30days"
                 tcp(Some("localhost"), 7000),
                 ListenAddress::Unix { path: "/run/vnc.sock".into(), mode: 0o660 },
             ],
-            target: Target::Unix(path("vm/vnc.sock")),
+            target: Settings::Fixed(Target::Unix(path("vm/vnc.sock"))),
+            allow_targets: None,
             web: Some(http::Web::Directory(http::Directory {
                 root: path("www"),
                 follow_symlinks: true,
@@ -135,7 +136,8 @@ fn what_is_left_out_has_its_default() {
             name: "vnc".to_owned(),
             description: None,
             listen: vec![tcp(None, 6080)],
-            target: Target::Tcp { host: "localhost".to_owned(), port: 5900 },
+            target: Settings::Fixed(Target::Tcp { host: "localhost".to_owned(), port: 5900 }),
+            allow_targets: None,
             web: None,
             tls: None,
             allow_clients: None,

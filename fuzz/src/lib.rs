@@ -9,6 +9,13 @@ use rebind::address;
 use rebind::rule::{Environment, Ports};
 use websockify::record::parse::{Line, Parser};
 use websockify::relay::tunnel::{Settings, Tunnel};
+use websockify::target::allow::Allowed;
+use websockify::target::source::jwt::JwtKey;
+use websockify::target::source::resp::Reply;
+use websockify::target::source::table::{Table, entries};
+use websockify::target::source::{SourceText, answer};
+use websockify::target::token::{Place, TOKEN_BYTES_MAX, Token};
+use websockify::target::{Target, TargetError};
 use websockify::websocket::base64;
 use websockify::websocket::close::{Close, CloseCode};
 use websockify::websocket::codec::{HEADROOM, Outgoing, Payload, Protocol, TextFrames, buffer_bytes};
@@ -176,6 +183,90 @@ pub fn recording(input: &[u8]) {
             Ok(Line::Nothing) => {}
             Err(mistake) => assert!(!mistake.to_string().is_empty() && parser.has_ended() == ended),
         }
+    }
+}
+
+/// A table has the right lines and complains about the others, each once, and no complaint repeats what stands there.
+pub fn token_table(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let (table, wrong) = Table::read(&text);
+    let mut last = 0;
+    for (line, entry) in entries(&text) {
+        assert!(line > last);
+        last = line;
+        match entry {
+            Ok((token, target)) => {
+                assert!(!token.is_empty() && !table.is_empty());
+                assert_eq!(Target::foreign(&target.to_string()).as_ref(), Ok(&target));
+            }
+            Err(error) => assert!(wrong.iter().any(|wrong| wrong.line == line && wrong.wrong == error)),
+        }
+    }
+    assert!(table.len() + wrong.len() <= text.lines().count());
+}
+
+/// A request target and header lines: whatever stands there, a token is bounded text, found in the first place that has one.
+pub fn token_request(input: &[u8]) {
+    let mut lines = input.split(|&byte| byte == b'\n');
+    let Ok(mut request) = Request::builder().uri(lines.next().unwrap_or_default()).body(()) else { return };
+    for line in lines {
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii())) {
+            request.headers_mut().append(name, value);
+        }
+    }
+    let places: Vec<Place> =
+        ["query", "cookie:vm", "path", "host"].iter().map(|place| place.parse().expect("a place")).collect();
+    let alone: Vec<_> = places.iter().map(|place| Token::of(&request, std::slice::from_ref(place))).collect();
+    for token in alone.iter().flatten() {
+        let text = token.as_str();
+        assert!(!text.is_empty() && text.len() <= TOKEN_BYTES_MAX && !text.contains(char::is_control));
+        assert!(text.len() < 16 || !format!("{token:?}").contains(text));
+    }
+    let missing = |found: &&Result<Token, _>| **found != Err(websockify::target::token::NoToken::Missing);
+    let first = alone.iter().find(missing).cloned().unwrap_or(Err(websockify::target::token::NoToken::Missing));
+    assert_eq!(Token::of(&request, &places), first);
+}
+
+/// What a source says is a target that can be written and read again, or none; and no path of it starts here.
+pub fn token_answer(input: &[u8]) {
+    for target in [answer::text(input), answer::json(input)].into_iter().flatten() {
+        if let Target::Unix(path) = &target {
+            assert!(path.is_absolute());
+        }
+        let read: Result<Target, TargetError> = Target::foreign(&target.to_string());
+        assert_eq!(read, Ok(target));
+    }
+}
+
+/// Any bytes are a key or say why not, and no key takes them for a token.
+pub fn token_key(input: &[u8]) {
+    if let Ok(key) = JwtKey::read(input) {
+        assert!(key.verify(&String::from_utf8_lossy(input)).is_err());
+    }
+}
+
+/// A reply is the same however much follows it, and takes no more than there is.
+pub fn redis_reply(input: &[u8]) {
+    if let Ok(Some((reply, taken))) = Reply::parse(input) {
+        assert!((1..=input.len()).contains(&taken));
+        for end in 0..taken {
+            assert_eq!(Reply::parse(&input[..end]), Ok(None));
+        }
+        assert_eq!(Reply::parse(&input[..taken]), Ok(Some((reply, taken))));
+    }
+}
+
+/// A source or a range of targets: what is shown of a range is read back, and no error repeats a password.
+pub fn token_source(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    if let Err(error) = SourceText::parse(&text) {
+        let said = format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string));
+        assert!(!text.contains(":hunter2@") || !said.contains("hunter2"));
+    }
+    if let Ok(allowed) = text.parse::<Allowed>() {
+        assert_eq!(allowed.to_string().parse(), Ok(allowed));
     }
 }
 

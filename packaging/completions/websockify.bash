@@ -65,7 +65,7 @@ _websockify() {
 
     case "${cmd}" in
         websockify)
-            opts="-v -D -6 -h -V --verbose --traffic --record --daemon --run-once --timeout --idle-timeout --cert --key --key-password --ssl-only --ssl-target --verify-client --cafile --ssl-version --ssl-ciphers --unix-listen --unix-listen-mode --unix-target --inetd --web --web-auth --file-only --wrap-mode --prefer-ipv6 --target-config --token-plugin --token-source --host-token --auth-plugin --auth-source --heartbeat --log-file --syslog --legacy-syslog --auto-pong --libserver --help --version serve check convert generate replay demo help"
+            opts="-v -D -6 -h -V --verbose --traffic --record --daemon --run-once --timeout --idle-timeout --cert --key --key-password --ssl-only --ssl-target --verify-client --cafile --ssl-version --ssl-ciphers --unix-listen --unix-listen-mode --unix-target --inetd --web --web-auth --file-only --wrap-mode --prefer-ipv6 --target-config --token-plugin --token-source --host-token --allow-target --auth-plugin --auth-source --heartbeat --log-file --syslog --legacy-syslog --auto-pong --libserver --help --version serve check convert generate replay demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -136,6 +136,10 @@ _websockify() {
                     return 0
                     ;;
                 --token-source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-target)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_websockify_global_optspecs
-    string join \n v/verbose traffic record= D/daemon run-once timeout= idle-timeout= cert= key= key-password= ssl-only ssl-target verify-client cafile= ssl-version= ssl-ciphers= unix-listen= unix-listen-mode= unix-target= inetd web= web-auth file-only wrap-mode= 6/prefer-ipv6 target-config= token-plugin= token-source= host-token auth-plugin= auth-source= heartbeat= log-file= syslog= legacy-syslog auto-pong libserver h/help V/version
+    string join \n v/verbose traffic record= D/daemon run-once timeout= idle-timeout= cert= key= key-password= ssl-only ssl-target verify-client cafile= ssl-version= ssl-ciphers= unix-listen= unix-listen-mode= unix-target= inetd web= web-auth file-only wrap-mode= 6/prefer-ipv6 target-config= token-plugin= token-source= host-token allow-target= auth-plugin= auth-source= heartbeat= log-file= syslog= legacy-syslog auto-pong libserver h/help V/version
 end
 
 function __fish_websockify_needs_command
@@ -43,9 +43,10 @@ complete -c websockify -n "__fish_websockify_needs_command" -l web -d 'Serve the
 complete -c websockify -n "__fish_websockify_needs_command" -l wrap-mode -d 'When PROGRAM ends: exit, ignore or respawn' -r -f -a "exit\t''
 ignore\t''
 respawn\t''"
-complete -c websockify -n "__fish_websockify_needs_command" -l target-config -d '(*) Same as --token-plugin TokenFile --token-source FILE' -r
-complete -c websockify -n "__fish_websockify_needs_command" -l token-plugin -d '(*) Ask a plugin for the target that a token stands for' -r
-complete -c websockify -n "__fish_websockify_needs_command" -l token-source -d '(*) The argument of the token plugin' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l target-config -d 'Same as --token-plugin TokenFile --token-source FILE' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l token-plugin -d 'Look up where a token leads, by a plugin named below' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l token-source -d 'Where the plugin looks: a file, a directory, a URL, a server' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l allow-target -d 'Sessions may go to NETWORK, NETWORK:PORTS or unix:PATH only' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l auth-plugin -d '(*) Ask a plugin who may connect' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l auth-source -d '(*) The argument of the auth plugin' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l heartbeat -d 'Ping clients so often' -r
@@ -62,7 +63,7 @@ complete -c websockify -n "__fish_websockify_needs_command" -l inetd -d 'Take th
 complete -c websockify -n "__fish_websockify_needs_command" -l web-auth -d '(*) Ask for authentication of plain requests too'
 complete -c websockify -n "__fish_websockify_needs_command" -l file-only -d 'Accepted, directories are never listed'
 complete -c websockify -n "__fish_websockify_needs_command" -s 6 -l prefer-ipv6 -d 'Prefer IPv6 addresses to listen on'
-complete -c websockify -n "__fish_websockify_needs_command" -l host-token -d '(*) The Host header is the token'
+complete -c websockify -n "__fish_websockify_needs_command" -l host-token -d 'The token is the host of the request'
 complete -c websockify -n "__fish_websockify_needs_command" -l legacy-syslog -d 'Use the older syslog format'
 complete -c websockify -n "__fish_websockify_needs_command" -l auto-pong -d 'Accepted, pings are always answered'
 complete -c websockify -n "__fish_websockify_needs_command" -l libserver -d 'Accepted without effect, there is one server'

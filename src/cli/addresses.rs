@@ -12,8 +12,8 @@ use crate::server::address::ListenAddress;
 pub(super) struct Addresses {
     /// Where to listen. None: the socket is inherited.
     pub(super) listen: Option<String>,
-    /// Empty where it comes from what is not built yet.
-    pub(super) target: String,
+    /// None: tokens decide.
+    pub(super) target: Option<String>,
     /// The port that a wrapped program binds. None: there is none, or it is to stay where it is.
     pub(super) program_port: Option<u16>,
 }
@@ -27,15 +27,16 @@ pub(super) fn addresses(options: &Options, start_directory: &Path) -> Result<Add
         None => Some(source(words.next().ok_or(ClassicError::TooFewArguments)?)?),
     };
     let target = if let Some(path) = &options.unix_target {
-        format!("unix:{}", absolute("--unix-target", path, start_directory)?)
+        Some(format!("unix:{}", absolute("--unix-target", path, start_directory)?))
     } else if options.token_plugin.is_some() || options.target_config.is_some() {
-        String::new()
+        None
     } else if !options.command.is_empty() {
         // The program has the port that clients see, as far as it knows.
         let port = program_port(listen.as_deref()).ok_or(ClassicError::ProgramPort)?;
-        return no_more(words, Addresses { listen, target: format!("localhost:{port}"), program_port: Some(port) });
+        let target = Some(format!("localhost:{port}"));
+        return no_more(words, Addresses { listen, target, program_port: Some(port) });
     } else {
-        target(words.next().ok_or(ClassicError::TooFewArguments)?)?
+        Some(target(words.next().ok_or(ClassicError::TooFewArguments)?)?)
     };
     no_more(words, Addresses { listen, target, program_port: None })
 }
@@ -70,7 +71,7 @@ fn target(word: &str) -> Result<String, ClassicError> {
     let port = port.ok_or_else(|| ClassicError::TargetPort(word.to_owned()))?;
     match host.trim_matches(['[', ']']) {
         "" => Ok(format!("localhost:{port}")),
-        host if host == "unix" || host.contains(':') => Ok(format!("[{host}]:{port}")),
+        host if ["unix", "unix_socket"].contains(&host) || host.contains(':') => Ok(format!("[{host}]:{port}")),
         host => Ok(format!("{host}:{port}")),
     }
 }

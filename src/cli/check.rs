@@ -1,8 +1,8 @@
 //! `websockify check`: what is wrong with routes, without starting them.
 //!
-//! Beyond what loading finds, it loads the certificates, looks up the targets' names, and sees whether another program listens
-//! where a route is to. The last two give warnings: all may be well when the route starts. So is what the daemon could serve,
-//! and a unit cannot hold.
+//! Beyond what loading finds, it loads the certificates, reads the tokens, looks up the targets' names, and sees whether another
+//! program listens where a route is to. The last two give warnings: all may be well when the route starts. So is what the
+//! daemon could serve, and a unit cannot hold.
 
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
@@ -12,7 +12,8 @@ use super::{Routes, taken};
 use crate::config::{self, Loaded, Problem, Surroundings, Survey, chain};
 use crate::socket::is_localhost;
 use crate::systemd::generator::misfits;
-use crate::target::Target;
+use crate::target::targets::Targets;
+use crate::target::{self, Target};
 use crate::tls::{Tls, TlsError};
 
 /// Writes `NAME: ok` for each sound route to `out`, and all problems to `problems`.
@@ -39,9 +40,23 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
             let place = listen.and_then(|index| loaded.places.listen.get(index)).unwrap_or(&loaded.places.target);
             writeln!(problems, "{place}: warning: not as a systemd unit: {misfit}")?;
         }
-        if let Err(error) = look_up(&loaded.route.target) {
-            let (place, target) = (&loaded.places.target, &loaded.route.target);
-            writeln!(problems, "{place}: warning: the host of target '{target}' is not found now: {error}")?;
+        let (place, target) = (&loaded.places.target, &loaded.route.target);
+        match (target, Targets::open(target, loaded.route.allow_targets.as_ref())) {
+            (target::Settings::Fixed(target), _) => {
+                if let Err(error) = look_up(target) {
+                    writeln!(problems, "{place}: warning: the host of target '{target}' is not found now: {error}")?;
+                }
+            }
+            (target::Settings::ByToken(_), Ok((_, found))) => {
+                for problem in found {
+                    writeln!(problems, "{place}: warning: {problem}")?;
+                }
+            }
+            (target::Settings::ByToken(_), Err(error)) => {
+                writeln!(problems, "{place}: {}", chain(&error))?;
+                exit = Exit::Config;
+                sound = false;
+            }
         }
         for (address, place) in loaded.route.listen.iter().zip(&loaded.places.listen) {
             if let Some(holder) = taken::holder(address) {

@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::addresses::{Addresses, absolute, addresses};
 use super::exit::{Answer, Exit};
 use super::options::{Options, usage_error};
+use super::tokens;
 use crate::config::file::{File, Record, Tls, Web, WebSocket};
 use crate::config::meaning::Sockets;
 use crate::config::{Mistake, Route, chain};
@@ -72,6 +73,13 @@ pub(super) enum ClassicError {
     SslOnly(PathBuf),
     #[error("{option}: {} is not UTF-8", path.display())]
     NotUtf8 { option: &'static str, path: PathBuf },
+    #[error(
+        "unknown token plugin '{0}': there are TokenFile, ReadOnlyTokenFile, TokenFileName, UnixDomainSocketDirectory, \
+         BaseTokenAPI, JSONTokenApi, JWTTokenApi and TokenRedis; Python classes cannot be loaded"
+    )]
+    TokenPlugin(String),
+    #[error("Error parsing the source of TokenRedis: write HOST[:PORT[:DATABASE[:PASSWORD[:NAMESPACE]]]]")]
+    RedisSource,
     #[error("--record: {} is no file's name: write one, to which the number of each session is appended", .0.display())]
     RecordFile(PathBuf),
     #[error("{}: not built yet", .0.join(", "))]
@@ -89,6 +97,7 @@ impl From<Mistake> for ClassicError {
             let option = match key.as_str() {
                 "tls.certificate" => "--cert",
                 "tls.key" => "--key",
+                "tokens.source" => "--token-source",
                 "web" => "--web",
                 "record.directory" => "--record",
                 other => other,
@@ -154,7 +163,9 @@ impl Spoken {
         let file = File {
             listen: listen.map(|listen| said(vec![said(listen)])),
             listen_mode: listen_mode.map(said),
-            target: Some(said(target)),
+            target: target.map(said),
+            tokens: tokens::tokens(&options, start_directory)?,
+            targets: tokens::targets(&options),
             web: web.map(|web| Web::Short(said(web))),
             tls: tls(&options, start_directory, &mut notes)?,
             record: record(&options, start_directory)?,
@@ -194,6 +205,9 @@ fn check_dependencies(options: &Options) -> Result<(), ClassicError> {
         if is_used && !is_there {
             return Err(ClassicError::Needs { used, needed });
         }
+    }
+    if token_plugin && options.unix_target.is_some() {
+        return Err(ClassicError::Excludes("--unix-target", "--token-plugin"));
     }
     if options.inetd && options.unix_listen.is_some() {
         return Err(ClassicError::Excludes("--inetd", "--unix-listen"));
@@ -265,10 +279,6 @@ fn refuse_unbuilt(options: &Options) -> Result<(), ClassicError> {
         (options.verify_client, "--verify-client"),
         (options.ssl_version.as_deref().is_some_and(|version| version != "default"), "--ssl-version"),
         (options.ssl_ciphers.is_some(), "--ssl-ciphers"),
-        (options.target_config.is_some(), "--target-config"),
-        (options.token_plugin.is_some(), "--token-plugin"),
-        (options.token_source.is_some(), "--token-source"),
-        (options.host_token, "--host-token"),
         (options.auth_plugin.is_some(), "--auth-plugin"),
         (options.auth_source.is_some(), "--auth-source"),
         (options.web_auth, "--web-auth"),
@@ -293,6 +303,6 @@ fn unless_zero(seconds: Option<u64>) -> Option<u64> {
 }
 
 /// A value that has no place in a file.
-fn said<T>(value: T) -> Spanned<T> {
+pub(super) fn said<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
 }

@@ -12,6 +12,7 @@ mod generate;
 mod options;
 mod replay;
 mod taken;
+mod tokens;
 mod verbs;
 
 use std::ffi::OsString;

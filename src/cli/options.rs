@@ -30,6 +30,11 @@ Verbs, each with --help:
   demo [[ADDRESS:]PORT]        Serve a built-in page that talks to a built-in target
   help [VERB]                  Print this, or the help of a verb
 
+Token plugins:
+  TokenFile, ReadOnlyTokenFile (a file or a directory), TokenFileName, UnixDomainSocketDirectory,
+  BaseTokenAPI, JSONTokenApi (a URL with %s), JWTTokenApi (a file with a key),
+  TokenRedis (HOST:PORT:DATABASE:PASSWORD:NAMESPACE)
+
 A source port alone listens on all addresses of the machine, IPv6 and IPv4.
 0 SECONDS switch an option off.
 Options marked (*) are not built yet: they are refused with exit status 69.";
@@ -131,18 +136,21 @@ pub(super) struct Options {
     /// Prefer IPv6 addresses to listen on
     #[arg(short = '6', long)]
     pub(super) prefer_ipv6: bool,
-    /// (*) Same as --token-plugin TokenFile --token-source FILE
+    /// Same as --token-plugin TokenFile --token-source FILE
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) target_config: Option<String>,
-    /// (*) Ask a plugin for the target that a token stands for
+    /// Look up where a token leads, by a plugin named below
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     pub(super) token_plugin: Option<String>,
-    /// (*) The argument of the token plugin
+    /// Where the plugin looks: a file, a directory, a URL, a server
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub(super) token_source: Option<String>,
-    /// (*) The Host header is the token
+    /// The token is the host of the request
     #[arg(long)]
     pub(super) host_token: bool,
+    /// Sessions may go to NETWORK, NETWORK:PORTS or unix:PATH only
+    #[arg(long, value_name = "NETWORK", allow_hyphen_values = true, action = clap::ArgAction::Append)]
+    pub(super) allow_target: Vec<String>,
     /// (*) Ask a plugin who may connect
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     pub(super) auth_plugin: Option<String>,

@@ -21,6 +21,8 @@ pub(crate) struct File {
     pub(crate) listen: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) listen_mode: Option<Spanned<String>>,
     pub(crate) target: Option<Spanned<String>>,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) targets: Option<Targets>,
     pub(crate) exit_idle: Option<Spanned<String>>,
     pub(crate) web: Option<Web>,
     pub(crate) tls: Option<Tls>,
@@ -47,6 +49,29 @@ pub(crate) struct WebTable {
     pub(crate) root: Option<Spanned<String>>,
     pub(crate) follow_symlinks: Option<Spanned<bool>>,
     pub(crate) listing: Option<Spanned<bool>>,
+}
+
+/// `[tokens]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Tokens {
+    #[serde(skip)]
+    pub(crate) place: Range<usize>,
+    pub(crate) source: Option<Spanned<String>>,
+    pub(crate) from: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) timeout: Option<Spanned<String>>,
+    pub(crate) format: Option<Spanned<String>>,
+    pub(crate) ca: Option<Spanned<String>>,
+    pub(crate) password: Option<Spanned<String>>,
+    pub(crate) namespace: Option<Spanned<String>>,
+    pub(crate) end_sessions: Option<Spanned<bool>>,
+}
+
+/// `[targets]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Targets {
+    pub(crate) allow: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// `[tls]`.
@@ -120,6 +145,12 @@ impl File {
             listen: table.take("listen", super::EXAMPLE_LISTEN),
             listen_mode: table.take("listen-mode", "listen-mode = \"660\""),
             target: table.take("target", super::EXAMPLE_TARGET),
+            tokens: table.table(
+                "tokens",
+                "a table [tokens] with source = \"file:/etc/websockify/tokens\"",
+                Tokens::read,
+            ),
+            targets: table.table("targets", "a table [targets] with allow = [\"10.0.0.0/8:5900-5999\"]", Targets::read),
             exit_idle: table.take("exit-idle", "exit-idle = \"10min\""),
             web: table.string_or_table("web", "web = \"/usr/share/novnc\"", Web::Short, |table| {
                 Web::Table(WebTable::read(table))
@@ -147,6 +178,28 @@ impl WebTable {
             follow_symlinks: table.take("follow-symlinks", "follow-symlinks = true"),
             listing: table.take("listing", "listing = true"),
         }
+    }
+}
+
+impl Tokens {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            place: table.span(),
+            source: table.take("source", super::EXAMPLE_SOURCE),
+            from: table.take("from", "from = \"query\""),
+            timeout: table.take("timeout", "timeout = \"3s\""),
+            format: table.take("format", "format = \"json\""),
+            ca: table.take("ca", "ca = \"/etc/websockify/ca.pem\""),
+            password: table.take("password", "password = \"/etc/websockify/redis.password\""),
+            namespace: table.take("namespace", "namespace = \"vnc\""),
+            end_sessions: table.take("end-sessions", "end-sessions = true"),
+        }
+    }
+}
+
+impl Targets {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self { allow: table.take("allow", "allow = [\"10.0.0.0/8:5900-5999\"]") }
     }
 }
 

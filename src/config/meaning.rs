@@ -21,7 +21,6 @@ use super::surroundings::{Surroundings, credential_name};
 use crate::access::AllowedClients;
 use crate::http;
 use crate::server::address::ListenAddress;
-use crate::target::Target;
 use crate::tls;
 
 /// Who makes the listening sockets of a route.
@@ -56,14 +55,14 @@ impl File {
         complaints: &mut Vec<Complaint>,
     ) -> Meaning {
         let place_of = |value: Option<&Spanned<String>>| value.map(Spanned::span);
-        let target_place = place_of(self.target.as_ref()).unwrap_or(0..0);
         let certificate = self.tls.as_ref().and_then(|tls| place_of(tls.certificate.as_ref()));
         let key = self.tls.as_ref().and_then(|tls| place_of(tls.key.as_ref()));
 
         let before = complaints.len();
         let mut reader = Reader { name, base, surroundings, complaints };
         let listen = reader.listen(self.listen, self.listen_mode, sockets);
-        let target = reader.target(self.target);
+        let (target, target_place) = reader.targets(self.target, self.tokens);
+        let allow_targets = self.targets.and_then(|targets| reader.allow_targets(targets));
         let exit_idle = reader.exit_idle(self.exit_idle);
         let web = self.web.and_then(|web| reader.web(web));
         let tls = self.tls.and_then(|tls| reader.tls(tls));
@@ -78,6 +77,7 @@ impl File {
             description: self.description.map(Spanned::into_inner),
             listen: listen.iter().map(|address| address.get_ref().clone()).collect(),
             target,
+            allow_targets,
             web,
             tls,
             allow_clients,
@@ -111,6 +111,15 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Where relative paths start.
+    pub(super) fn base(&self) -> &Path {
+        self.base
+    }
+
+    pub(super) fn surroundings(&self) -> &Surroundings {
+        self.surroundings
+    }
+
     fn listen(
         &mut self,
         addresses: Option<Spanned<Vec<Spanned<String>>>>,
@@ -151,21 +160,6 @@ impl Reader<'_> {
         }
         if !used && !listen.is_empty() {
             self.complain(written.span(), Mistake::ListenModeUnused);
-        }
-    }
-
-    fn target(&mut self, written: Option<Spanned<String>>) -> Option<Target> {
-        let Some(written) = written else {
-            self.miss(0..0, "target", super::EXAMPLE_TARGET);
-            return None;
-        };
-        match written.get_ref().parse() {
-            Ok(Target::Unix(path)) => Some(Target::Unix(self.base.join(path))),
-            Ok(target) => Some(target),
-            Err(error) => {
-                self.complain(written.span(), Mistake::Target(error));
-                None
-            }
         }
     }
 
@@ -240,7 +234,7 @@ impl Reader<'_> {
     }
 
     /// A credential, or a file that can be opened now; the content is the business of whoever loads it.
-    fn pem(&mut self, key: &str, written: &Spanned<String>) -> Option<tls::Pem> {
+    pub(super) fn pem(&mut self, key: &str, written: &Spanned<String>) -> Option<tls::Pem> {
         let text = written.get_ref();
         if let Some(name) = text.strip_prefix("credential:") {
             return self.credential(key, name, written);

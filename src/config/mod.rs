@@ -13,6 +13,7 @@ mod place;
 mod problem;
 mod recording;
 mod surroundings;
+mod tokens;
 mod websocket;
 
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub use problem::{ConfigError, Mistake, Problem};
 pub(crate) use surroundings::{ABSENT, Surroundings, credential_name};
 
 use crate::server::address::ListenAddress;
-use crate::target::Target;
+use crate::target;
+use crate::target::allow::AllowedTargets;
 use crate::websocket::codec::TextFrames;
 use crate::{access::AllowedClients, http, limits::Limits, record, tls};
 
@@ -34,6 +36,7 @@ pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
 
 const EXAMPLE_LISTEN: &str = "listen = \"6080\"";
 const EXAMPLE_TARGET: &str = "target = \"localhost:5900\"";
+const EXAMPLE_SOURCE: &str = "source = \"file:/etc/websockify/tokens\"";
 const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
 const EXAMPLE_RECORD: &str = "directory = \"/var/lib/websockify/vnc\"";
 const EXAMPLE_CERTIFICATE: &str = "certificate = \"/etc/ssl/vnc.pem\"";
@@ -48,7 +51,9 @@ pub struct Route {
     /// At least one, unless the listening socket is inherited (`--inetd`).
     pub listen: Vec<ListenAddress>,
     /// Where sessions go.
-    pub target: Target,
+    pub target: target::Settings,
+    /// What they may be; None: what their source may reach without a list.
+    pub allow_targets: Option<AllowedTargets>,
     /// What plain requests get; None: 405.
     pub web: Option<http::Web>,
     /// None: plain connections only.

@@ -13,6 +13,9 @@ use crate::access::NetworkError;
 use crate::http::BuiltinError;
 use crate::server::address::ListenAddressError;
 use crate::target::TargetError;
+use crate::target::allow::AllowedError;
+use crate::target::source::SourceTextError;
+use crate::target::token::PlaceError;
 
 /// One thing that is wrong in a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +122,32 @@ pub enum Mistake {
     /// A network that is none.
     #[error(transparent)]
     AllowClients(NetworkError),
+    /// No session could begin.
+    #[error("'targets.allow' is empty, so no target could be reached: write networks, or leave the key out")]
+    AllowTargetsEmpty,
+    /// A range of targets that is none.
+    #[error(transparent)]
+    AllowTargets(AllowedError),
+    /// One target for all, and a target for each.
+    #[error("'target' and '[tokens]' exclude each other: remove 'target', or the table")]
+    TargetAndTokens,
+    /// A place of tokens that is none.
+    #[error(transparent)]
+    TokenPlace(PlaceError),
+    /// No token could be found.
+    #[error("'tokens.from' is empty, so no token could be found: write one place at least, such as from = \"query\"")]
+    TokenPlacesEmpty,
+    /// A key that says nothing about the source.
+    #[error("'tokens.{key}' is for a source that begins with {sources}: remove it")]
+    TokenKeyUnused {
+        /// The key.
+        key: &'static str,
+        /// What it is for.
+        sources: &'static str,
+    },
+    /// A source of tokens that is none.
+    #[error(transparent)]
+    TokenSource(SourceTextError),
     /// A credential's name that cannot be a file's.
     #[error("'{text}' in '{key}' does not name a credential: write \"credential:\" and its name, without a slash")]
     CredentialName {

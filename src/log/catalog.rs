@@ -95,6 +95,73 @@ Check from this machine whether the target answers:
     socat -u OPEN:/dev/null TCP:@WEBSOCKIFY_TARGET@ && echo it does
 The target is the key `target` of the route's file.",
         ),
+        Kind::TokenRefused => (
+            "A client showed no token that leads to a target",
+            "\
+The client at @WEBSOCKIFY_CLIENT@ asked the route @WEBSOCKIFY_ROUTE@ for
+a session, and showed no token, or one that the route's source does not
+know. It was told so: a browser by Close 1008, others by the HTTP status
+400 (no token) or 404 (unknown).
+
+Tokens are never logged; what the record may show is the beginning of the
+hash that `printf %s TOKEN | sha256sum` prints.
+No token: it must stand where `tokens.from` of the route's file says, in
+the query as ?token= unless it says otherwise; noVNC takes it as
+path=websockify%3Ftoken%3D... of its page's address.
+Unknown: a mistyped or old link; or somebody guesses. Guesses are not all
+logged: a later record says how many were not.",
+        ),
+        Kind::TokenSourceFailed => (
+            "Tokens of the route @WEBSOCKIFY_ROUTE@ cannot be looked up",
+            "\
+The client at @WEBSOCKIFY_CLIENT@ showed a token, and the source could not
+say what it stands for:
+    @WEBSOCKIFY_SOURCE@
+    @WEBSOCKIFY_ERROR@
+The client was told to come back later, by Close 1013 or the HTTP status
+503. Running sessions are not affected.
+
+Not each of such clients is logged. Look at the source's own log, and try
+it from this machine.",
+        ),
+        Kind::TargetNotAllowed => (
+            "A token leads to a target that is not allowed",
+            "\
+By its token, the client at @WEBSOCKIFY_CLIENT@ wanted a session with
+@WEBSOCKIFY_TARGET@, which is not within what the route
+@WEBSOCKIFY_ROUTE@ may reach. It was refused, by Close 1008 or the HTTP
+status 403.
+
+If it is wanted, name it in the route's file:
+    [targets]
+    allow = [\"10.0.0.0/8:5900-5999\", \"unix:/run/vm\"]
+or with --allow-target. Without a list, tokens that another program hands
+out (HTTP, JWT, Redis) lead to other machines only: not to this one, not
+to addresses of its link, not to Unix sockets.
+If it is not wanted, whoever hands out the tokens tries to reach it, or
+was made to.",
+        ),
+        Kind::TokensRenewed => (
+            "Changed tokens are in force",
+            "\
+    @WEBSOCKIFY_SOURCE@
+has changed, and new sessions use what it says now. Running sessions go on.",
+        ),
+        Kind::TokensUnusable => (
+            "Changed tokens cannot be used",
+            "\
+    @WEBSOCKIFY_SOURCE@
+    @WEBSOCKIFY_ERROR@
+
+The old ones stay in force as they were before the change: of a directory,
+those of the files that are broken. When the program has just started, what
+can be read is in force. A line of a token file is
+
+    TOKEN: HOST:PORT
+
+with a blank behind the first colon and nothing behind the port. Correct
+the file; it is read again by itself.",
+        ),
         Kind::AddressFull => (
             "One client address has too many connections",
             "\

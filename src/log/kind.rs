@@ -30,6 +30,16 @@ kinds! {
     RequestRefused = 0x78b1ea46_2555_47ac_96aa_e538cba3ef81,
     /// A right request, and a target that cannot be reached.
     TargetUnreachable = 0xb26b063a_8829_4194_a617_bf95a758ac90,
+    /// A client without a token, or with one that stands for nothing.
+    TokenRefused = 0xf624ae5e_90b3_4e95_9be2_7f811bc0effd,
+    /// Where tokens are looked up cannot say what one stands for.
+    TokenSourceFailed = 0xb11b7821_c32e_4348_89a5_10bf9fe5c9d4,
+    /// A target that its route does not allow.
+    TargetNotAllowed = 0x8452308b_ed07_4a5a_82e5_66cecd196451,
+    /// Changed tokens, or a changed key, are in force.
+    TokensRenewed = 0xb9db61b8_5271_45cd_a97e_6690d9cf951a,
+    /// Changed tokens, or a changed key, cannot be used.
+    TokensUnusable = 0x3b3001f5_1b45_4b4a_b93e_77e87ee19525,
     /// An address has as many connections as one may have.
     AddressFull = 0x20656979_6da4_4631_ab79_1da001858d1a,
     /// A client whose address may not connect.
@@ -142,6 +152,7 @@ impl Kind {
                 | Self::Stopping
                 | Self::Stopped
                 | Self::CertificateRenewed
+                | Self::TokensRenewed
                 | Self::AcceptResumed
                 | Self::ProgramStarted
                 | Self::ProgramEnded

@@ -40,7 +40,7 @@ pub enum Cause {
     Idle,
     /// The client broke the protocol.
     Protocol(ProtocolError),
-    /// The daemon stops.
+    /// The daemon stops; or, with the code for a policy, the token of the session has expired.
     Stopped(CloseCode),
     /// The target ended the stream.
     TargetClosed,
@@ -87,6 +87,7 @@ impl Cause {
             Self::Protocol(error) => return Some((*error).into()),
             Self::Idle => (CloseCode::GOING_AWAY, "Idle for too long"),
             Self::Stopped(CloseCode::RESTART) => (CloseCode::RESTART, "Server restarting"),
+            Self::Stopped(CloseCode::POLICY_VIOLATION) => (CloseCode::POLICY_VIOLATION, "The token has expired"),
             Self::Stopped(code) => (*code, "Server shutting down"),
             Self::TargetLost => (CloseCode::INTERNAL_ERROR, "Target connection lost"),
             Self::ClientSilent => (CloseCode::GOING_AWAY, "No answer to a ping"),
@@ -121,6 +122,7 @@ impl fmt::Display for Cause {
             Self::ClientSilent => f.write_str("client did not answer a ping"),
             Self::Idle => f.write_str("idle for too long"),
             Self::Protocol(error) => write!(f, "client broke the protocol: {error}"),
+            Self::Stopped(CloseCode::POLICY_VIOLATION) => f.write_str("token expired"),
             Self::Stopped(_) => f.write_str("server stopped"),
             Self::TargetClosed => f.write_str("target closed"),
             Self::TargetLost => f.write_str("target connection reset"),
@@ -144,6 +146,7 @@ mod tests {
             (Cause::Idle, 1001),
             (Cause::Protocol(ProtocolError::CloseLength), 1002),
             (Cause::Stopped(CloseCode::RESTART), 1012),
+            (Cause::Stopped(CloseCode::POLICY_VIOLATION), 1008),
             (Cause::TargetClosed, 1000),
             (Cause::TargetLost, 1011),
         ] {

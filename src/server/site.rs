@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::access::AllowedClients;
 use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
-use crate::log::Quotas;
+use crate::log::{Kind, Quotas};
 use crate::record::recorder::Recorder;
 use crate::systemd::confinement::Confinement;
-use crate::target::Target;
+use crate::target::source::{self, SourceError};
+use crate::target::targets::Targets;
 use crate::tls::{Tls, TlsError};
 use crate::websocket::codec::TextFrames;
 
@@ -52,20 +55,20 @@ pub struct Site {
 }
 
 /// What a route does for a client that has shaken hands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Service {
     /// Its file is broken: clients are told to come back later. The daemon runs on all the same, for one that ends at once
     /// would take its socket unit with it.
     OutOfOrder,
-    /// A session with this target.
-    Relay(Target),
+    /// A session with one of these targets.
+    Relay(Box<Targets>),
 }
 
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfOrder => f.write_str("none: out of order"),
-            Self::Relay(target) => target.fmt(f),
+            Self::Relay(targets) => targets.fmt(f),
         }
     }
 }
@@ -80,6 +83,14 @@ pub enum SiteError {
         route: String,
         /// What is wrong.
         source: TlsError,
+    },
+    /// Its tokens cannot be looked up.
+    #[error("route '{route}': the token source is not usable")]
+    Tokens {
+        /// Its name.
+        route: String,
+        /// What is wrong.
+        source: SourceError,
     },
     /// Its web root is of no use.
     #[error("route '{route}': the web root is not usable")]
@@ -98,12 +109,18 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
-        let Route { target, allow_clients, heartbeat, text, record, limits, .. } = route.clone();
+        let targets = Targets::open(&route.target, route.allow_targets.as_ref());
+        let (targets, problems) = targets.map_err(|source| SiteError::Tokens { route: name.clone(), source })?;
+        if !problems.is_empty() {
+            let error = source::summary(&problems);
+            warn!(kind = Kind::TokensUnusable.id(), route = name, source = %targets, error, "some of the tokens cannot be used");
+        }
+        let Route { allow_clients, heartbeat, text, record, limits, .. } = route.clone();
         Ok(Self {
             name,
             tls,
             files,
-            service: Service::Relay(target),
+            service: Service::Relay(Box::new(targets)),
             allow_clients,
             heartbeat,
             text,

@@ -1,4 +1,4 @@
-//! What the units of this service were made for: the target that it may reach, and the clients that the kernel lets in.
+//! What the units of this service were made for: the targets that it may reach, and the clients that the kernel lets in.
 //!
 //! The generator writes it into the service's environment, beside the settings that it makes of it, and a daemon compares it
 //! with the route's file as it is now. A reload of the service changes no unit: without this, a new target would just not
@@ -9,8 +9,9 @@ use std::env;
 use super::egress::Egress;
 use crate::access::AllowedClients;
 use crate::config::Route;
+use crate::target::Settings;
 
-/// The variable with the [`Egress`] of the target.
+/// The variable with the [`Egress`] of the targets.
 pub(super) const EGRESS: &str = "WEBSOCKIFY_EGRESS";
 
 /// The variable with the networks of `access.allow-clients`, or "any".
@@ -37,17 +38,23 @@ impl Confinement {
     /// Why clients of `route` cannot reach its target through these units, and what to do. None: they can.
     pub fn excludes_target_of(&self, route: &Route) -> Option<String> {
         let egress = self.egress.as_ref()?;
-        if egress.covers(&Egress::of(&route.target)) {
+        if egress.covers(&Egress::of(&route.target, route.allow_targets.as_ref())) {
             return None;
         }
         let allowed = match egress {
             Egress::None => "no network".to_owned(),
-            Egress::Loopback => "this machine only".to_owned(),
-            other => format!("{other} only"),
+            egress if *egress == Egress::loopback() => "this machine only".to_owned(),
+            egress => format!("{egress} only"),
         };
-        let Route { target, name, .. } = route;
+        let name = &route.name;
+        let than = match (&route.target, &route.allow_targets) {
+            (Settings::Fixed(target), None) => format!("another target than {target}"),
+            (Settings::Fixed(_), Some(_)) => "other targets than targets.allow".to_owned(),
+            (Settings::ByToken(_), None) => "other targets than those of tokens".to_owned(),
+            (Settings::ByToken(_), Some(_)) => "other targets than those of tokens and targets.allow".to_owned(),
+        };
         Some(format!(
-            "the unit was made for another target than {target}, and lets the service reach {allowed}: \
+            "the unit was made for {than}, and lets the service reach {allowed}: \
              run 'systemctl daemon-reload && systemctl restart websockify@{name}'"
         ))
     }

@@ -1,44 +1,102 @@
-//! Which network a route's service needs to reach its target, as far as its file tells.
+//! Which network a route's service needs to reach its targets, as far as its file tells.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::access::{Network, NetworkError};
 use crate::socket::is_localhost;
-use crate::target::Target;
+use crate::target::allow::{Allowed, AllowedTargets};
+use crate::target::{Settings, Target, source};
 
 /// What the service must be able to reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Egress {
-    /// A socket in the file system: no network at all.
+    /// Sockets in the file system: no network at all.
     None,
-    /// This machine.
-    Loopback,
-    /// One address.
-    Address(IpAddr),
-    /// A name, which each session looks up anew: nothing can be said in advance.
+    /// These networks. `localhost` is both of the loopback's.
+    Only(Vec<Network>),
+    /// Names, which each session looks up anew, or what tokens say: nothing can be said in advance.
     Anything,
 }
 
+/// Networks as systemd writes them.
+pub(super) fn destinations(networks: &[Network]) -> Vec<String> {
+    let loopback = Network::loopback();
+    let has_loopback = loopback.iter().all(|network| networks.contains(network));
+    let others = networks.iter().filter(|network| !has_loopback || !loopback.contains(network));
+    let others = others.map(|network| network.host().map_or_else(|| network.to_string(), |host| host.to_string()));
+    has_loopback.then(|| LOCALHOST.to_owned()).into_iter().chain(others).collect()
+}
+
 impl Egress {
-    /// `localhost` is the loopback whatever a resolver says (RFC 6761).
-    pub(super) fn of(target: &Target) -> Self {
-        match target {
-            Target::Unix(_) => Self::None,
-            Target::Tcp { host, .. } if is_localhost(host) => Self::Loopback,
-            Target::Program(_) => Self::Loopback,
-            // An address with a scope, `fe80::1%eth0`, goes to the address all the same.
-            Target::Tcp { host, .. } => match host.split('%').next().unwrap_or(host).parse::<IpAddr>() {
-                Ok(address) if address.to_canonical().is_loopback() => Self::Loopback,
-                Ok(address) => Self::Address(address.to_canonical()),
-                Err(_) => Self::Anything,
+    pub(super) fn of(target: &Settings, allowed: Option<&AllowedTargets>) -> Self {
+        match (target, allowed) {
+            (Settings::Fixed(Target::Unix(_)), _) => Self::None,
+            (Settings::Fixed(Target::Program(_)), _) => Self::loopback(),
+            (Settings::Fixed(Target::Tcp { host, .. }), allowed) => match (Self::of_host(host), allowed) {
+                (Self::Anything, Some(allowed)) => Self::of_list(allowed),
+                (egress, _) => egress,
             },
+            (Settings::ByToken(tokens), Some(allowed)) => Self::of_source(&tokens.source).and(Self::of_list(allowed)),
+            (Settings::ByToken(tokens), None) => match tokens.source {
+                source::Settings::Sockets(_) => Self::None,
+                _ => Self::Anything,
+            },
+        }
+    }
+
+    pub(super) fn loopback() -> Self {
+        Self::Only(Network::loopback().to_vec())
+    }
+
+    /// `localhost` is the loopback whatever a resolver says (RFC 6761).
+    fn of_host(host: &str) -> Self {
+        if is_localhost(host) {
+            return Self::loopback();
+        }
+        // An address with a scope, `fe80::1%eth0`, goes to the address all the same.
+        match host.split('%').next().unwrap_or(host).parse::<IpAddr>() {
+            Ok(address) if address.to_canonical().is_loopback() => Self::loopback(),
+            Ok(address) => Self::Only(vec![address.into()]),
+            Err(_) => Self::Anything,
+        }
+    }
+
+    fn of_list(allowed: &AllowedTargets) -> Self {
+        let networks = allowed.entries().iter().filter_map(|allowed| match allowed {
+            Allowed::Network { network, .. } => Some(*network),
+            Allowed::Unix(_) => None,
+        });
+        let networks: Vec<Network> = networks.collect();
+        if networks.is_empty() { Self::None } else { Self::Only(networks) }
+    }
+
+    /// What the source itself must be able to reach.
+    fn of_source(source: &source::Settings) -> Self {
+        source.address().map_or(Self::None, |address| Self::of_host(&address.host))
+    }
+
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::None, other) | (other, Self::None) => other,
+            (Self::Anything, _) | (_, Self::Anything) => Self::Anything,
+            (Self::Only(mut networks), Self::Only(others)) => {
+                networks.extend(others);
+                Self::Only(networks)
+            }
         }
     }
 
     /// Whether a service that may reach this may reach `other`.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        *self == Self::Anything || *other == Self::None || self == other
+        match (self, other) {
+            (Self::Anything, _) | (_, Self::None) => true,
+            (Self::None, _) | (_, Self::Anything) => false,
+            (Self::Only(networks), Self::Only(others)) => {
+                others.iter().all(|other| networks.iter().any(|network| network.covers(other)))
+            }
+        }
     }
 }
 
@@ -47,48 +105,120 @@ impl fmt::Display for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
-            Self::Loopback => f.write_str("localhost"),
-            Self::Address(address) => address.fmt(f),
+            Self::Only(networks) => f.write_str(&destinations(networks).join(",")),
             Self::Anything => f.write_str("any"),
         }
     }
 }
 
 impl FromStr for Egress {
-    type Err = std::net::AddrParseError;
+    type Err = NetworkError;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
         match text {
-            "none" => Ok(Self::None),
-            "localhost" => Ok(Self::Loopback),
-            "any" => Ok(Self::Anything),
-            address => address.parse().map(Self::Address),
+            "none" => return Ok(Self::None),
+            "any" => return Ok(Self::Anything),
+            _ => {}
         }
+        let mut networks = Vec::new();
+        for word in text.split(',') {
+            match word {
+                LOCALHOST => networks.extend(Network::loopback()),
+                network => networks.push(network.parse()?),
+            }
+        }
+        Ok(Self::Only(networks))
     }
 }
+
+/// 127.0.0.0/8 and `::1`, in systemd's words.
+const LOCALHOST: &str = "localhost";
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::target::targets::Tokens;
+
+    fn only(networks: &[&str]) -> Egress {
+        networks.join(",").parse().unwrap()
+    }
+
+    fn list(allowed: &[&str]) -> Option<AllowedTargets> {
+        (!allowed.is_empty()).then(|| AllowedTargets::new(allowed.iter().map(|text| text.parse().unwrap()).collect()))
+    }
 
     #[test]
     fn a_target_tells_what_it_needs() {
         let cases = [
             ("unix:/run/vm/vnc.sock", Egress::None),
-            ("localhost:5900", Egress::Loopback),
-            ("LOCALHOST:5900", Egress::Loopback),
-            ("127.0.0.53:5900", Egress::Loopback),
-            ("[::1]:5900", Egress::Loopback),
-            ("192.0.2.1:5900", Egress::Address("192.0.2.1".parse().unwrap())),
-            ("[::ffff:192.0.2.1]:5900", Egress::Address("192.0.2.1".parse().unwrap())),
-            ("[fe80::1%eth0]:5900", Egress::Address("fe80::1".parse().unwrap())),
+            ("localhost:5900", only(&["localhost"])),
+            ("LOCALHOST:5900", only(&["localhost"])),
+            ("127.0.0.53:5900", only(&["localhost"])),
+            ("[::1]:5900", only(&["localhost"])),
+            ("192.0.2.1:5900", only(&["192.0.2.1"])),
+            ("[::ffff:192.0.2.1]:5900", only(&["192.0.2.1"])),
+            ("[fe80::1%eth0]:5900", only(&["fe80::1"])),
             ("vm.example.com:5900", Egress::Anything),
             ("localhost.example.com:5900", Egress::Anything),
         ];
         for (target, egress) in cases {
-            assert_eq!(Egress::of(&target.parse().unwrap()), egress, "{target}");
-            assert_eq!(egress.to_string().parse(), Ok(egress));
+            let found = Egress::of(&Settings::Fixed(target.parse().unwrap()), None);
+            assert_eq!(found, egress, "{target}");
+            assert_eq!(found.to_string().parse(), Ok(egress));
         }
+        let name = Settings::Fixed("vm.example.com:5900".parse().unwrap());
+        assert_eq!(Egress::of(&name, list(&["192.0.2.0/24:5900"]).as_ref()), only(&["192.0.2.0/24"]));
+    }
+
+    #[test]
+    fn tokens_need_what_their_list_allows() {
+        let from = |source| {
+            Settings::ByToken(Box::new(Tokens {
+                source,
+                from: Vec::new(),
+                timeout: Duration::ZERO,
+                end_sessions: false,
+            }))
+        };
+        let file = from(source::Settings::File("/etc/websockify/tokens".into()));
+        let sockets = from(source::Settings::Sockets("/run/vm".into()));
+        let cases = [
+            (&file, &[][..], Egress::Anything),
+            (&file, &["10.0.0.0/8:5900-5999", "unix:/run/vm", "2001:db8::/32"], only(&["10.0.0.0/8", "2001:db8::/32"])),
+            (&file, &["unix:/run/vm"], Egress::None),
+            (&sockets, &[], Egress::None),
+        ];
+        for (settings, allowed, egress) in cases {
+            let found = Egress::of(settings, list(allowed).as_ref());
+            assert_eq!(found, egress, "{settings} {allowed:?}");
+            assert_eq!(found.to_string().parse(), Ok(egress));
+        }
+    }
+
+    #[test]
+    fn localhost_is_the_loopback_as_systemd_writes_it() {
+        let Egress::Only(networks) = only(&["10.0.0.0/8", "localhost", "192.0.2.1"]) else { unreachable!() };
+        assert_eq!(destinations(&networks), ["localhost", "10.0.0.0/8", "192.0.2.1"]);
+        assert_eq!(destinations(&networks[1..2]), ["127.0.0.0/8"], "and not a half of it");
+    }
+
+    #[test]
+    fn more_covers_less() {
+        let sorted = [
+            (Egress::Anything, only(&["0.0.0.0/0", "::/0"])),
+            (only(&["0.0.0.0/0", "::/0"]), only(&["localhost", "10.0.0.0/8", "2001:db8::1"])),
+            (only(&["localhost", "10.0.0.0/8"]), only(&["10.1.0.0/16"])),
+            (only(&["localhost", "10.0.0.0/8"]), only(&["127.0.0.0/8"])),
+            (only(&["10.0.0.0/8"]), Egress::None),
+        ];
+        for (more, less) in sorted {
+            assert!(more.covers(&more) && more.covers(&less), "{more} {less}");
+            assert!(!less.covers(&more), "{less} {more}");
+        }
+        assert!(!only(&["10.0.0.0/8"]).covers(&only(&["10.0.0.1", "192.0.2.1"])));
+        assert!(!only(&["127.0.0.0/8"]).covers(&only(&["localhost"])));
     }
 }

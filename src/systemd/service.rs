@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use super::confinement::{CLIENTS, EGRESS, clients};
-use super::egress::Egress;
+use super::egress::{Egress, destinations};
 use super::generator::{Heading, Scope};
 use super::recordings::{Place, record_directory};
 use super::unit_file::{Fit, Unfit, UnitFile};
 use crate::config::{ABSENT, Route, credential_name};
 use crate::limits::Limits;
-use crate::target::Target;
+use crate::target::allow::{Allowed, AllowedTargets};
+use crate::target::{self, Target};
 use crate::tls::Pem;
 use crate::{http, tls};
 
@@ -50,10 +51,19 @@ fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     let fits: Vec<Fit> =
         paths.into_iter().filter_map(|path| Fit::path(path).map_err(|error| unfit.push(error)).ok()).collect();
     if !fits.is_empty() {
-        unit.because("web, tls: what holds them is to be mounted first");
+        let tokens = if names_secrets_of_tokens(route) { ", tokens" } else { "" };
+        unit.because(&format!("web, tls{tokens}: what holds them is to be mounted first"));
     }
     for path in fits {
         unit.set_word("RequiresMountsFor", "", &path);
+    }
+    match token_files(route).map(Fit::path) {
+        Some(Ok(path)) => {
+            unit.because("tokens: what holds them is to be mounted first");
+            unit.set_word("RequiresMountsFor", "", &path);
+        }
+        Some(Err(error)) => unfit.push(error),
+        None => {}
     }
     // A path that does not fit is told where it is to be opened; for its own directories systemd mounts by itself.
     if let Some(Ok(path)) = record_directory(route).and_then(Place::elsewhere).map(Fit::path) {
@@ -62,15 +72,34 @@ fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     }
 }
 
-/// The files of certificate and key, by their keys in the route's file.
+/// The files of certificates, keys and passwords, by their keys in the route's file.
 fn pems(route: &Route) -> Vec<(&'static str, &Path)> {
-    let Some(tls::Settings { certificate, key, .. }) = &route.tls else { return Vec::new() };
-    let pems = [("tls.certificate", Some(certificate)), ("tls.key", key.as_ref())];
+    let mut pems = Vec::new();
+    if let Some(tls::Settings { certificate, key, .. }) = &route.tls {
+        pems.push(("tls.certificate", certificate));
+        pems.extend(key.as_ref().map(|key| ("tls.key", key)));
+    }
+    if let target::Settings::ByToken(tokens) = &route.target {
+        pems.extend(tokens.source.pems());
+    }
     let files = pems.into_iter().filter_map(|(key, pem)| match pem {
-        Some(Pem::File(path)) => Some((key, path.as_path())),
-        _ => None, // a credential is the business of whoever named it
+        Pem::File(path) => Some((key, path.as_path())),
+        Pem::Credential(_) => None, // the business of whoever named it
     });
     files.collect()
+}
+
+/// Whether the tokens' source has a key, a password or a CA in a file.
+fn names_secrets_of_tokens(route: &Route) -> bool {
+    matches!(&route.target, target::Settings::ByToken(tokens) if !tokens.source.pems().is_empty())
+}
+
+/// The file or directory in which tokens are looked up.
+fn token_files(route: &Route) -> Option<&Path> {
+    match &route.target {
+        target::Settings::ByToken(tokens) => tokens.source.path(),
+        target::Settings::Fixed(_) => None,
+    }
 }
 
 fn credentials(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
@@ -78,9 +107,14 @@ fn credentials(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     if pems.is_empty() {
         return;
     }
-    unit.because(
-        "tls: systemd reads them as root, so that the service's user need not be able to; without a default, a missing",
-    );
+    let tables = match (&route.tls, names_secrets_of_tokens(route)) {
+        (Some(_), true) => "tls, tokens",
+        (None, true) => "tokens",
+        _ => "tls",
+    };
+    unit.because(&format!(
+        "{tables}: systemd reads them as root, so that the service's user need not be able to; without a default, a missing"
+    ));
     unit.because("file would keep the service from starting, and nobody would say what is wrong");
     for (key, path) in pems {
         let name = credential_name(&route.name, key);
@@ -100,8 +134,14 @@ fn exceptions(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     if let Some(http::Web::Directory(web)) = &route.web {
         needed.push(("web", &web.root));
     }
-    if let Target::Unix(path) = &route.target {
+    if let target::Settings::Fixed(Target::Unix(path)) = &route.target {
         needed.push(("target", socket_directory(path)));
+    }
+    needed.extend(token_files(route).map(|path| ("tokens", path)));
+    for allowed in route.allow_targets.iter().flat_map(AllowedTargets::entries) {
+        if let Allowed::Unix(path) = allowed {
+            needed.push(("targets", path));
+        }
     }
     let written = record_directory(route).and_then(Place::elsewhere);
     if needed.iter().map(|(_, path)| *path).chain(written).any(|path| below(path, &HOMES)) {
@@ -162,7 +202,8 @@ fn socket_directory(path: &Path) -> &Path {
 
 /// The inherited sockets keep working under all of this: they are governed by the socket's unit.
 fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
-    let egress = Egress::of(&route.target);
+    let egress = Egress::of(&route.target, route.allow_targets.as_ref());
+    let is_fixed = matches!(route.target, target::Settings::Fixed(_));
     if scope == Scope::System || egress == Egress::None {
         unit.because("what these units were made of: the daemon tells when its file has changed since");
         unit.set("Environment", &format!("{EGRESS}={egress}"));
@@ -171,7 +212,8 @@ fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
         unit.set("Environment", &format!("{CLIENTS}={}", clients(route.allow_clients.as_ref())));
     }
     if egress == Egress::None {
-        unit.because("target: a Unix socket; the service needs no network, for clients come by inherited sockets");
+        let targets = if is_fixed { "target: a Unix socket" } else { "tokens: they lead to Unix sockets" };
+        unit.because(&format!("{targets}; the service needs no network, for clients come by inherited sockets"));
         if scope == Scope::System {
             unit.set("PrivateNetwork", "yes");
             unit.set("IPAddressDeny", "any");
@@ -185,16 +227,23 @@ fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
     }
     let allowed = match egress {
         Egress::None => return,
-        Egress::Loopback => "localhost".to_owned(),
-        Egress::Address(address) => address.to_string(),
+        Egress::Only(networks) => destinations(&networks),
         Egress::Anything => {
-            unit.because("target: a name, whose addresses nobody knows in advance: IPAddressDeny= is left open");
+            unit.because(if is_fixed {
+                "target: a name, whose addresses nobody knows in advance: IPAddressDeny= is left open"
+            } else {
+                "tokens: nobody knows in advance where they lead: IPAddressDeny= is left open; targets.allow would close it"
+            });
             return;
         }
     };
-    unit.because("target: the only place where the service may connect to");
+    unit.because(if is_fixed && route.allow_targets.is_none() {
+        "target: the only place where the service may connect to"
+    } else {
+        "target, tokens, targets.allow: the only places where the service may connect to"
+    });
     unit.set("IPAddressDeny", "any");
-    unit.set("IPAddressAllow", &allowed);
+    unit.set("IPAddressAllow", &allowed.join(" "));
 }
 
 fn bounds(unit: &mut UnitFile, limits: &Limits) {

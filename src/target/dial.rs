@@ -1,7 +1,8 @@
 //! Connecting to a target.
 //!
 //! Promise: every address of a name is tried, in the resolver's order, and the whole takes no longer than asked. The
-//! addresses share the time: one that swallows packets cannot use up the time of the next.
+//! addresses share the time: one that swallows packets cannot use up the time of the next. Only addresses within [`Reach`] are
+//! tried, and what is asked about is what is connected to: no name is looked up twice, and no link followed after the question.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use tokio::net::{TcpSocket, UnixStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Target;
+use super::allow::Reach;
 use crate::program::Place;
 use crate::socket::{Socket, is_localhost, loopback};
 
@@ -38,6 +40,9 @@ pub enum DialError {
         /// What the resolver said.
         source: io::Error,
     },
+    /// It leads where the route's targets may not be.
+    #[error("{0} is not among targets.allow, or needs such a list to be reached by a token")]
+    NotAllowed(String),
     /// Nobody answered in time.
     #[error("no answer from {0} in time")]
     TimedOut(Target),
@@ -51,25 +56,34 @@ pub enum DialError {
     },
 }
 
-/// Connects to `target` within `limit`.
-pub async fn dial(target: &Target, limit: Duration) -> Result<Socket, DialError> {
+/// Connects to `target` within `limit`, if it is within `reach`.
+pub async fn dial(target: &Target, reach: &Reach, limit: Duration) -> Result<Socket, DialError> {
     let deadline = Instant::now() + limit;
     match target {
-        Target::Tcp { host, port } => dial_host(target, host, *port, deadline).await,
+        Target::Tcp { host, port } => dial_host(target, host, *port, reach, deadline).await,
         Target::Program(place) => dial_program(target, place, deadline).await,
-        Target::Unix(path) => dial_path(target, path, deadline).await,
+        Target::Unix(path) => dial_path(target, path, reach, deadline).await,
     }
 }
 
-async fn dial_path(target: &Target, path: &Path, deadline: Instant) -> Result<Socket, DialError> {
-    match timeout_at(deadline, UnixStream::connect(path)).await {
-        Ok(Ok(stream)) => Ok(Socket::Unix(stream)),
-        Ok(Err(source)) => Err(DialError::Unix { path: path.to_owned(), source }),
-        Err(_) => Err(DialError::TimedOut(target.clone())),
-    }
+async fn dial_path(target: &Target, path: &Path, reach: &Reach, deadline: Instant) -> Result<Socket, DialError> {
+    let failed = |source| DialError::Unix { path: path.to_owned(), source };
+    let connected = async {
+        let real = match reach {
+            Reach::Everything => path.to_owned(),
+            // What is asked about is where the links lead, and that is connected to.
+            _ => tokio::fs::canonicalize(path).await.map_err(failed)?,
+        };
+        if !reach.permits_path(&real) {
+            return Err(DialError::NotAllowed(target.to_string()));
+        }
+        UnixStream::connect(&real).await.map(Socket::Unix).map_err(failed)
+    };
+    timeout_at(deadline, connected).await.unwrap_or_else(|_| Err(DialError::TimedOut(target.clone())))
 }
 
-/// A program that has just been started listens in a moment, and nobody tells when.
+/// A program that has just been started listens in a moment, and nobody tells when. It is this daemon's own: no list of
+/// targets is asked about it.
 async fn dial_program(target: &Target, place: &Place, deadline: Instant) -> Result<Socket, DialError> {
     let mut pause = PROGRAM_PAUSE_MIN;
     loop {
@@ -86,7 +100,13 @@ async fn dial_program(target: &Target, place: &Place, deadline: Instant) -> Resu
     }
 }
 
-async fn dial_host(target: &Target, host: &str, port: u16, deadline: Instant) -> Result<Socket, DialError> {
+async fn dial_host(
+    target: &Target,
+    host: &str,
+    port: u16,
+    reach: &Reach,
+    deadline: Instant,
+) -> Result<Socket, DialError> {
     let timed_out = || DialError::TimedOut(target.clone());
     let resolve = |source| DialError::Resolve { host: host.to_owned(), source };
     let addresses: Vec<SocketAddr> = if is_localhost(host) {
@@ -94,7 +114,11 @@ async fn dial_host(target: &Target, host: &str, port: u16, deadline: Instant) ->
     } else {
         timeout_at(deadline, lookup_host((host, port))).await.map_err(|_| timed_out())?.map_err(resolve)?.collect()
     };
-    connect_any(target, &addresses, deadline)
+    let (allowed, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| reach.permits(*address));
+    if let (true, Some(other)) = (allowed.is_empty(), others.first()) {
+        return Err(DialError::NotAllowed(other.to_string()));
+    }
+    connect_any(target, &allowed, deadline)
         .await
         .unwrap_or_else(|| Err(resolve(io::Error::new(io::ErrorKind::NotFound, "no addresses"))))
 }
@@ -130,6 +154,7 @@ async fn connect(address: SocketAddr) -> io::Result<Socket> {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::target::allow::AllowedTargets;
     use tokio::net::TcpListener;
 
     #[tokio::test]
@@ -172,7 +197,10 @@ mod tests {
             let address = listener.local_addr().unwrap();
             for name in ["localhost", "LocalHost."] {
                 let target: Target = format!("{name}:{}", address.port()).parse().unwrap();
-                let Socket::Tcp(stream) = dial(&target, Duration::from_secs(5)).await.unwrap() else { unreachable!() };
+                let Socket::Tcp(stream) = dial(&target, &Reach::Everything, Duration::from_secs(5)).await.unwrap()
+                else {
+                    unreachable!()
+                };
                 assert_eq!(stream.peer_addr().unwrap(), address);
             }
         }
@@ -181,11 +209,53 @@ mod tests {
     #[tokio::test]
     async fn each_failure_says_what_failed() {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let refused = dial(&free.to_string().parse().unwrap(), Duration::from_secs(5)).await.unwrap_err();
+        let refused =
+            dial(&free.to_string().parse().unwrap(), &Reach::Everything, Duration::from_secs(5)).await.unwrap_err();
         assert_eq!(refused.to_string(), format!("cannot connect to {free}"));
-        let missing = dial(&"unix:/nonexistent/socket".parse().unwrap(), Duration::from_secs(5)).await.unwrap_err();
+        let missing = dial(&"unix:/nonexistent/socket".parse().unwrap(), &Reach::Everything, Duration::from_secs(5))
+            .await
+            .unwrap_err();
         assert_eq!(missing.to_string(), "cannot connect to unix:/nonexistent/socket");
-        let unknown = dial(&"no-such-host.invalid:1".parse().unwrap(), Duration::from_secs(5)).await.unwrap_err();
+        let unknown = dial(&"no-such-host.invalid:1".parse().unwrap(), &Reach::Everything, Duration::from_secs(5))
+            .await
+            .unwrap_err();
         assert_eq!(unknown.to_string(), "cannot resolve 'no-such-host.invalid'");
+    }
+
+    #[tokio::test]
+    async fn what_is_out_of_reach_is_not_connected_to() {
+        let limit = Duration::from_secs(5);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let listed = |text: String| Reach::Listed(AllowedTargets::new(vec![text.parse().unwrap()]));
+        let target: Target = format!("localhost:{}", address.port()).parse().unwrap();
+        let here = listed(format!("127.0.0.0/8:{}", address.port()));
+        assert!(dial(&target, &here, limit).await.is_ok());
+        for reach in [Reach::OtherMachines, listed("10.0.0.0/8".to_owned()), listed("127.0.0.0/8:1".to_owned())] {
+            let refused = dial(&target, &reach, limit).await.unwrap_err();
+            assert!(matches!(refused, DialError::NotAllowed(_)), "{refused}");
+        }
+        let accepted = listener.accept().await.unwrap();
+        drop(accepted);
+        assert!(tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_err(), "somebody connected");
+    }
+
+    #[tokio::test]
+    async fn a_link_does_not_lead_out_of_reach() {
+        let limit = Duration::from_secs(5);
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let (inside, outside) = (root.join("in"), root.join("out"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        let _listeners =
+            [inside.join("a"), outside.join("b")].map(|path| std::os::unix::net::UnixListener::bind(path).unwrap());
+        std::os::unix::fs::symlink(outside.join("b"), inside.join("b")).unwrap();
+        let reach = Reach::Listed(AllowedTargets::new(vec![format!("unix:{}", inside.display()).parse().unwrap()]));
+        assert!(dial(&Target::Unix(inside.join("a")), &reach, limit).await.is_ok());
+        for path in [inside.join("b"), outside.join("b"), inside.join("../out/b")] {
+            let refused = dial(&Target::Unix(path), &reach, limit).await.unwrap_err();
+            assert!(matches!(refused, DialError::NotAllowed(_)), "{refused}");
+        }
     }
 }

@@ -1,6 +1,11 @@
-//! Where the bytes go: the address of a target, and [`dial`](mod@dial) to connect to it.
+//! Where the bytes go: the address of a target, which is one for all sessions or comes of a client's token
+//! ([`targets`], by a [`source`]), what it may be ([`allow`]), and [`dial`](mod@dial) to connect to it.
 
+pub mod allow;
 pub mod dial;
+pub mod source;
+pub mod targets;
+pub mod token;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,8 +25,27 @@ pub enum Target {
     },
     /// A wrapped program that was moved to loopback; it may not listen yet.
     Program(Place),
-    /// `unix:/path`.
+    /// `unix:/path`, or as the original wrote it, `unix_socket:/path`.
     Unix(PathBuf),
+}
+
+/// Where the sessions of a route go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settings {
+    /// All to the same.
+    Fixed(Target),
+    /// Where the client's token says.
+    ByToken(Box<targets::Tokens>),
+}
+
+/// As a log names it: no target's address is a secret, and of a source only its kind and place are shown.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(target) => target.fmt(f),
+            Self::ByToken(tokens) => tokens.source.fmt(f),
+        }
+    }
 }
 
 /// A target was written in a way that no target is.
@@ -30,6 +54,9 @@ pub enum TargetError {
     /// Neither `host:port` nor `unix:/path`.
     #[error("'{0}' is not a target: write host:port, [IPv6]:port or unix:/path")]
     Form(String),
+    /// What another program said is a target, and leads where that program is.
+    #[error("'{0}' is not a target: the path of a Unix socket must begin with /")]
+    Relative(String),
     /// The part after the last colon is not a port.
     #[error("'{port}' in target '{target}' is not a port: write a number from 1 to 65535")]
     Port {
@@ -46,8 +73,8 @@ impl FromStr for Target {
     /// `host:port` is split at the last colon and brackets are stripped, as the original did, so that `::1:5900` and
     /// `[::1]:5900` are the same. An empty host is the loopback.
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
+        if let Some(path) = text.strip_prefix("unix:").or_else(|| text.strip_prefix("unix_socket:")) {
+            if path.is_empty() || path.contains('\0') {
                 return Err(TargetError::Form(text.to_owned()));
             }
             return Ok(Self::Unix(path.into()));
@@ -59,7 +86,20 @@ impl FromStr for Target {
             return Err(wrong_port());
         }
         let host = host.trim_matches(['[', ']']);
+        if host.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(TargetError::Form(text.to_owned()));
+        }
         Ok(Self::Tcp { host: if host.is_empty() { "localhost" } else { host }.to_owned(), port })
+    }
+}
+
+impl Target {
+    /// What a source of targets says: blanks around it do not count, and there is no directory that a path could start at.
+    pub fn foreign(text: &str) -> Result<Self, TargetError> {
+        match text.trim().parse()? {
+            Self::Unix(path) if !path.is_absolute() => Err(TargetError::Relative(path.display().to_string())),
+            target => Ok(target),
+        }
     }
 }
 
@@ -90,11 +130,19 @@ mod tests {
         assert_eq!("::1:5900".parse(), Ok(tcp("::1", 5900)));
         assert_eq!(":5900".parse(), Ok(tcp("localhost", 5900)));
         assert_eq!("unix:/run/vnc.sock".parse(), Ok(Target::Unix("/run/vnc.sock".into())));
+        assert_eq!("unix_socket:/run/vm:1.vnc".parse(), Ok(Target::Unix("/run/vm:1.vnc".into())));
+    }
+
+    #[test]
+    fn what_a_source_says_is_trimmed_and_starts_nowhere() {
+        assert_eq!(Target::foreign(" [::1]:5900\r\n"), Ok(tcp("::1", 5900)));
+        assert_eq!(Target::foreign("unix_socket:/run/vm.vnc\n"), Ok(Target::Unix("/run/vm.vnc".into())));
+        assert_eq!(Target::foreign("unix:vm.vnc"), Err(TargetError::Relative("vm.vnc".to_owned())));
     }
 
     #[test]
     fn what_is_no_target_says_what_one_is() {
-        for text in ["", "5900", "unix:"] {
+        for text in ["", "5900", "unix:", "unix_socket:", "a b:1", "h:1 # x:2", "h\u{7}:1"] {
             assert_eq!(text.parse::<Target>(), Err(TargetError::Form(text.to_owned())));
         }
         for text in ["host:", "host:0", "host:65536", "host:vnc", "host:-1"] {

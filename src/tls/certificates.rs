@@ -10,22 +10,18 @@ use std::fmt;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
 
 use super::pair::{Pair, TlsError};
 use crate::log::Kind;
+use crate::stamp::Stamp;
 
 /// How old the last look at the files may be when a client arrives.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A file changed so recently may change again without its times showing it: their steps are some milliseconds, on
-/// some file systems 2 s. It is read again rather than trusted.
-const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 /// A certificate chain with its key that follows its files.
 pub struct Certificates {
@@ -155,40 +151,6 @@ impl Files {
     }
 }
 
-/// What `stat` tells of a file's content without reading it. It follows symbolic links: a link that is swapped, at any depth
-/// of the path, shows another inode. The change time is among it because nobody can set it back, as `cp -p` does the other.
-#[derive(Debug, PartialEq, Eq)]
-enum Stamp {
-    Present { device: u64, inode: u64, bytes: u64, modified: (i64, i64), changed: (i64, i64) },
-    Absent(Option<i32>),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Self {
-        match fs::metadata(path) {
-            Ok(stat) => Self::Present {
-                device: stat.dev(),
-                inode: stat.ino(),
-                bytes: stat.size(),
-                modified: (stat.mtime(), stat.mtime_nsec()),
-                changed: (stat.ctime(), stat.ctime_nsec()),
-            },
-            Err(error) => Self::Absent(error.raw_os_error()),
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        match self {
-            Self::Present { changed: (seconds, _), .. } => {
-                let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(*seconds).unwrap_or(0));
-                // A change in the future (the clock was set back) never settles: the file is read at each look.
-                SystemTime::now().duration_since(changed).is_ok_and(|age| age >= SETTLED_AFTER)
-            }
-            Self::Absent(_) => true,
-        }
-    }
-}
-
 /// The files' bytes, or why there are none.
 struct Content {
     certificate: io::Result<Vec<u8>>,
@@ -210,6 +172,7 @@ impl Content {
 mod tests {
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     use tracing::{Event, Level, Subscriber};
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt};

@@ -11,6 +11,7 @@
 mod accept;
 mod certificates;
 mod ciphertext;
+pub mod client;
 mod pair;
 mod stream;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use accept::AcceptError;
 pub use certificates::Certificates;
 pub use ciphertext::Ciphertext;
 pub use pair::TlsError;
+pub(crate) use pair::provider;
 pub use stream::Stream;
 
 /// What a route wants of TLS. Absent: plain connections only.
@@ -66,7 +68,8 @@ pub enum Tls {
 }
 
 impl Pem {
-    fn file(&self) -> Result<PathBuf, TlsError> {
+    /// The file. A credential that this process does not have is none.
+    pub fn file(&self) -> Result<PathBuf, TlsError> {
         match self {
             Self::Credential(name) => Err(TlsError::Credential { name: name.clone() }),
             Self::File(path) => Ok(path.clone()),

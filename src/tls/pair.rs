@@ -27,8 +27,7 @@ impl Pair {
     /// From the PEM texts of two files, which may be the same one.
     pub(super) fn parse(certificate: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<Self, TlsError> {
         let (certificate_path, key_path) = (certificate.0.to_owned(), key.0.to_owned());
-        // The one place that names the provider.
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = provider();
         let key = private_key(key.0, key.1)?;
         let chain = chain(certificate.0, certificate.1)?;
         let key = match provider.key_provider.load_private_key(key) {
@@ -74,6 +73,11 @@ impl Pair {
     }
 }
 
+/// The one place that names the provider.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
 /// A certificate or a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -117,6 +121,9 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// Nothing to judge a service's certificate by.
+    #[error("this system has no CA certificates: install them (ca-certificates), or name a file of them")]
+    NoSystemAuthorities,
     /// The key needs a passphrase.
     #[error(
         "the private key in {0} is encrypted, and encrypted keys are not supported yet: \

@@ -21,6 +21,8 @@ impl CloseCode {
     pub const UNSUPPORTED: Self = Self(1003);
     /// Data that is not what its frame says it is.
     pub const INVALID_PAYLOAD: Self = Self(1007);
+    /// The server may not do what was asked.
+    pub const POLICY_VIOLATION: Self = Self(1008);
     /// The server could not do what was asked.
     pub const INTERNAL_ERROR: Self = Self(1011);
     /// The server restarts: come back at once.

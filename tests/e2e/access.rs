@@ -16,7 +16,7 @@ fn assert_refused(proxy: &Proxy, source: [u8; 4], address: SocketAddr) {
     let mut client = Client::connect_from(source, None, address);
     let mut answer = Vec::new();
     client.stream.read_to_end(&mut answer).unwrap();
-    assert_eq!(answer, []);
+    assert_eq!(answer, b"");
     let [a, b, c, d] = source;
     let refused = format!(" INFO refused: not among access.allow-clients route=test client={a}.{b}.{c}.{d}:");
     proxy.log_line(&refused);

@@ -52,5 +52,7 @@ mod syslog;
 mod targets;
 mod text;
 mod tls;
+mod token_services;
+mod tokens;
 mod unreachable;
 mod web;

@@ -282,6 +282,30 @@ connection.recv(1)";
 }
 
 #[test]
+fn a_list_of_targets_is_not_asked_about_the_program() {
+    let port = free_port();
+    let mut command = websockify();
+    command.args(["--allow-target=192.0.2.0/24", &port, "--", "python3", "-c", SERVICE, &port]);
+    let proxy = Proxy::start(&mut command);
+    talk(&mut Client::open(proxy.address()), "hello");
+}
+
+#[test]
+fn where_tokens_decide_the_program_is_only_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let (port, tokens) = (free_port(), directory.path().join("tokens"));
+    std::fs::write(&tokens, format!("its: 127.0.0.1:{port}\n")).unwrap();
+    let mut command = websockify();
+    command.arg("--target-config").arg(tokens).args(["127.0.0.1:0", "--", "python3", "-c", SERVICE, &port]);
+    let proxy = Proxy::start(&mut command);
+    proxy.log_line(&format!("serving at {port} program=python3"));
+    let mut client = Client::connect(proxy.address());
+    assert_eq!(client.request("/?token=its", &[]).status, 101);
+    talk(&mut client, "hello");
+    assert_eq!(Client::connect(proxy.address()).request("/?token=other", &[]).status, 404);
+}
+
+#[test]
 fn a_program_that_is_missing_is_told_and_nothing_is_served() {
     let done = outcome(websockify().args([&free_port(), "--", "no-such-program", "-x"]));
     assert_eq!(done.code, 71);

@@ -13,10 +13,6 @@ const NOT_BUILT: &[(&str, &[&str])] = &[
     ("--verify-client", &["--verify-client"]),
     ("--ssl-version", &["--ssl-version", "tlsv1_3"]),
     ("--ssl-ciphers", &["--ssl-ciphers", "x"]),
-    ("--target-config", &["--target-config", "x"]),
-    ("--token-plugin", &["--token-plugin", "TokenFile"]),
-    ("--token-source", &["--token-plugin", "TokenFile", "--token-source", "x"]),
-    ("--host-token", &["--token-plugin", "TokenFile", "--host-token"]),
     ("--auth-plugin", &["--auth-plugin", "BasicHTTPAuth"]),
     ("--auth-source", &["--auth-plugin", "BasicHTTPAuth", "--auth-source", "x"]),
     ("--web-auth", &["--auth-plugin", "BasicHTTPAuth", "--web", "/", "--web-auth"]),
@@ -25,8 +21,7 @@ const NOT_BUILT: &[(&str, &[&str])] = &[
 #[test]
 fn what_is_not_built_yet_is_refused_by_name_with_69() {
     for (option, words) in NOT_BUILT {
-        let takes_its_target_elsewhere = words.iter().any(|word| ["--token-plugin", "--target-config"].contains(word));
-        let addresses: &[&str] = if takes_its_target_elsewhere { &["0"] } else { &["0", "127.0.0.1:1"] };
+        let addresses: &[&str] = &["0", "127.0.0.1:1"];
         let ended = run(&[words, addresses].concat());
         assert_eq!(ended.code, 69, "{option}: {}", ended.stderr);
         assert!(ended.stderr.starts_with("websockify: error: ") && ended.stderr.contains(option), "{}", ended.stderr);

@@ -125,6 +125,35 @@ fn a_reload_that_names_a_target_beyond_the_unit_s_rules_says_what_to_do() {
     assert_eq!(manager.told_of("READY=1"), "READY=1\nSTATUS=0 sessions\n");
 }
 
+#[test]
+fn a_list_of_targets_that_the_unit_was_not_made_for_is_told_until_the_unit_is_made_again() {
+    let mut manager = Manager::new();
+    let address = manager.listen("websockify@vnc.socket");
+    let source = refusing();
+    let write = |manager: &Manager, allowed: &str| {
+        let tokens = format!("[tokens]\nsource = \"http://{source}/%s\"");
+        manager.write("vnc", &format!("listen = \"{address}\"\n{tokens}\n[targets]\nallow = [\"{allowed}\"]"));
+    };
+    write(&manager, "10.1.0.0/16:5900");
+    manager.set("WEBSOCKIFY_EGRESS", "localhost,10.0.0.0/8,2001:db8::/32");
+    manager.set("WEBSOCKIFY_CLIENTS", "any");
+    let proxy = manager.spawn(&["vnc"]);
+    assert_eq!(manager.told(), "READY=1\nSTATUS=0 sessions\n");
+
+    write(&manager, "192.0.2.0/24");
+    proxy.signal(Signal::SIGHUP);
+    let problem = "the unit was made for other targets than those of tokens and targets.allow, and lets the service reach \
+                   localhost,10.0.0.0/8,2001:db8::/32 only: run 'systemctl daemon-reload && systemctl restart websockify@vnc'";
+    assert_eq!(manager.told_of("READY=1"), format!("READY=1\nSTATUS=vnc: {problem} (0 sessions)\n"));
+    assert_eq!(Client::connect(address).request("/?token=a", &[]).status, 503);
+    let refused = proxy.log_line("refused: the token source cannot say");
+    assert!(refused.contains(problem), "{refused}");
+
+    write(&manager, "2001:db8:7::/48");
+    proxy.signal(Signal::SIGHUP);
+    assert_eq!(manager.told_of("READY=1"), "READY=1\nSTATUS=0 sessions\n");
+}
+
 /// PID 1 may stand still: everybody else goes on, and what it waits for is told when it turns again.
 #[test]
 fn a_manager_that_stands_still_stops_nothing_and_hears_everything_later() {

@@ -6,6 +6,7 @@ pub mod hixie;
 pub mod manager;
 pub mod proxy;
 pub mod route;
+pub mod service;
 pub mod target;
 pub mod tls;
 pub mod web;

@@ -1,0 +1,202 @@
+//! Where sessions go: `target`, or `[tokens]` with the source that they are looked up in; and `[targets]`, what targets
+//! may be.
+
+use std::fs;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::file;
+use super::meaning::Reader;
+use super::problem::Mistake;
+use super::surroundings::Surroundings;
+use crate::target::allow::AllowedTargets;
+use crate::target::source::http::{self, Format};
+use crate::target::source::redis::{self, RedisUrl};
+use crate::target::source::service::{Address, Authorities};
+use crate::target::source::{self, SourceText};
+use crate::target::targets::Tokens;
+use crate::target::token::Place;
+use crate::target::{Settings, Target};
+
+/// How long a lookup may take: far less than the handshake, so that the client learns why.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Reader<'_> {
+    /// Where sessions go, and where the file says so.
+    pub(super) fn targets(
+        &mut self,
+        target: Option<Spanned<String>>,
+        tokens: Option<file::Tokens>,
+    ) -> (Option<Settings>, Range<usize>) {
+        match (target, tokens) {
+            (None, None) => {
+                self.miss(0..0, "target", super::EXAMPLE_TARGET);
+                (None, 0..0)
+            }
+            (Some(target), None) => (self.target(&target).map(Settings::Fixed), target.span()),
+            (None, Some(tokens)) => {
+                let place = tokens.source.as_ref().map_or(tokens.place.clone(), Spanned::span);
+                (self.tokens(tokens).map(|tokens| Settings::ByToken(Box::new(tokens))), place)
+            }
+            (Some(target), Some(_)) => {
+                self.complain(target.span(), Mistake::TargetAndTokens);
+                (None, target.span())
+            }
+        }
+    }
+
+    fn target(&mut self, written: &Spanned<String>) -> Option<Target> {
+        match written.get_ref().parse() {
+            Ok(Target::Unix(path)) => Some(Target::Unix(self.base().join(path))),
+            Ok(target) => Some(target),
+            Err(error) => {
+                self.complain(written.span(), Mistake::Target(error));
+                None
+            }
+        }
+    }
+
+    fn tokens(&mut self, mut written: file::Tokens) -> Option<Tokens> {
+        let from = self.places(written.from.take());
+        let timeout = self.duration("tokens.timeout", written.timeout.take(), "\"3s\"", "it is 3s").unwrap_or(TIMEOUT);
+        let Some(source) = &written.source else {
+            self.miss(written.place, "tokens.source", super::EXAMPLE_SOURCE);
+            return None;
+        };
+        let end_sessions = written.end_sessions.as_ref().is_some_and(|end| *end.get_ref());
+        Some(Tokens { source: self.source(source, &written)?, from, timeout, end_sessions })
+    }
+
+    fn places(&mut self, written: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<Place> {
+        let Some(written) = written else { return vec![Place::Query("token".to_owned())] };
+        if written.get_ref().is_empty() {
+            self.complain(written.span(), Mistake::TokenPlacesEmpty);
+        }
+        let mut places = Vec::new();
+        for place in written.into_inner() {
+            match place.get_ref().parse() {
+                Ok(parsed) => places.push(parsed),
+                Err(error) => self.complain(place.span(), Mistake::TokenPlace(error)),
+            }
+        }
+        places
+    }
+
+    fn source(&mut self, written: &Spanned<String>, table: &file::Tokens) -> Option<source::Settings> {
+        let text = match SourceText::parse(written.get_ref()) {
+            Ok(text) => text,
+            Err(error) => {
+                self.complain(written.span(), Mistake::TokenSource(error));
+                return None;
+            }
+        };
+        let is_http = matches!(text, SourceText::Http(_));
+        let is_redis = matches!(text, SourceText::Redis(_));
+        let is_tls = match &text {
+            SourceText::Http(url) => url.is_https,
+            SourceText::Redis(url) => url.is_tls,
+            _ => false,
+        };
+        let keys = [
+            ("format", &table.format, is_http, "http:// or https://"),
+            ("ca", &table.ca, is_tls, "https:// or rediss://"),
+            ("password", &table.password, is_redis, "redis:// or rediss://"),
+            ("namespace", &table.namespace, is_redis, "redis:// or rediss://"),
+        ];
+        if let Some(end) = table.end_sessions.as_ref().filter(|_| !matches!(text, SourceText::Jwt(_))) {
+            self.complain(end.span(), Mistake::TokenKeyUnused { key: "end-sessions", sources: "jwt:" });
+        }
+        for (key, value, is_used, sources) in keys {
+            if let Some(value) = value.as_ref().filter(|_| !is_used) {
+                self.complain(value.span(), Mistake::TokenKeyUnused { key, sources });
+            }
+        }
+        match text {
+            SourceText::Http(url) => {
+                let address = self.address(url.host.clone(), url.port, is_tls, table.ca.as_ref())?;
+                let format = self.format(table.format.as_ref());
+                Some(source::Settings::Http(http::Settings { address, url, format }))
+            }
+            SourceText::Jwt(key) => {
+                let key = Spanned::new(written.span(), key);
+                self.pem("tokens.source", &key).map(source::Settings::Jwt)
+            }
+            SourceText::Redis(url) => {
+                let RedisUrl { host, port, login, .. } = url;
+                let address = self.address(host, port, is_tls, table.ca.as_ref())?;
+                let password_file = match &table.password {
+                    Some(password) => Some(self.pem("tokens.password", password)?),
+                    None => None,
+                };
+                let namespace = table.namespace.as_ref().map(|namespace| namespace.get_ref().clone());
+                let namespace = namespace.filter(|namespace| !namespace.is_empty());
+                Some(source::Settings::Redis(redis::Settings { address, login, password_file, namespace }))
+            }
+            SourceText::File(path) => self.readable(path, false, written).map(source::Settings::File),
+            SourceText::Names(path) => self.readable(path, true, written).map(source::Settings::Names),
+            SourceText::Sockets(path) => self.readable(path, true, written).map(source::Settings::Sockets),
+        }
+    }
+
+    fn format(&mut self, written: Option<&Spanned<String>>) -> Format {
+        match written.map(|format| (format, format.get_ref().as_str())) {
+            None | Some((_, "text")) => Format::Text,
+            Some((_, "json")) => Format::Json,
+            Some((written, text)) => {
+                let choices = &["text", "json"];
+                let mistake = Mistake::Choice { key: "tokens.format".to_owned(), text: text.to_owned(), choices };
+                self.complain(written.span(), mistake);
+                Format::Text
+            }
+        }
+    }
+
+    /// Where a service is, and by whose word.
+    fn address(&mut self, host: String, port: u16, is_tls: bool, ca: Option<&Spanned<String>>) -> Option<Address> {
+        let tls = match ca {
+            _ if !is_tls => None, // a CA beside it is a complaint already
+            None => Some(Authorities::System),
+            Some(ca) => Some(Authorities::File(self.pem("tokens.ca", ca)?)),
+        };
+        Some(Address { host, port, tls })
+    }
+
+    /// A file or directory that is there now; its content is the business of whoever looks tokens up in it.
+    fn readable(&mut self, path: PathBuf, is_directory: bool, written: &Spanned<String>) -> Option<PathBuf> {
+        let path = self.base().join(path);
+        if *self.surroundings() == Surroundings::Unknown {
+            return Some(path);
+        }
+        let key = "tokens.source".to_owned();
+        let mistake = match fs::metadata(&path) {
+            Ok(metadata) if is_directory && !metadata.is_dir() => Mistake::NotADirectory { key, path },
+            Ok(metadata) => {
+                match if metadata.is_dir() { fs::read_dir(&path).map(drop) } else { fs::File::open(&path).map(drop) } {
+                    Ok(()) => return Some(path),
+                    Err(source) => Mistake::Unreadable { key, path, source },
+                }
+            }
+            Err(source) => Mistake::Unreadable { key, path, source },
+        };
+        self.complain(written.span(), mistake);
+        None
+    }
+
+    pub(super) fn allow_targets(&mut self, written: file::Targets) -> Option<AllowedTargets> {
+        let written = written.allow?;
+        if written.get_ref().is_empty() {
+            self.complain(written.span(), Mistake::AllowTargetsEmpty);
+        }
+        let mut allowed = Vec::new();
+        for entry in written.into_inner() {
+            match entry.get_ref().parse() {
+                Ok(parsed) => allowed.push(parsed),
+                Err(error) => self.complain(entry.span(), Mistake::AllowTargets(error)),
+            }
+        }
+        Some(AllowedTargets::new(allowed))
+    }
+}
