@@ -53,7 +53,9 @@ def test_the_rpm_names_all_licences_in_one_expression(rpm: Path) -> None:
     expression = run("rpm", "-qp", "--qf", "%{LICENSE}", rpm)
     assert expression.startswith("(MIT OR Apache-2.0) AND ")
     tree = run(*TREE, LINKED, "--format={l}", cwd=REPOSITORY)
-    offered = {line for line in tree.splitlines() if line and not {"OR", "AND"} & {*line.split()}}
+    # A slash is the old way to write OR.
+    lines = (line for line in tree.splitlines() if line and "/" not in line)
+    offered = {line for line in lines if not {"OR", "AND"} & {*line.split()}}
     assert {"MIT", "ISC", "BSD-3-Clause"} <= offered
     assert offered <= set(expression.split(" AND "))
 
