@@ -170,6 +170,16 @@ impl File {
     }
 }
 
+impl Web {
+    /// The directory, or the name of a set of pages.
+    pub(super) fn root(&self) -> Option<&Spanned<String>> {
+        match self {
+            Self::Short(root) => Some(root),
+            Self::Table(table) => table.root.as_ref(),
+        }
+    }
+}
+
 impl WebTable {
     fn read(table: &mut Table<'_, '_>) -> Self {
         Self {

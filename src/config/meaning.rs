@@ -42,6 +42,8 @@ pub(super) struct Meaning {
     pub(super) target: Range<usize>,
     pub(super) certificate: Option<Range<usize>>,
     pub(super) key: Option<Range<usize>>,
+    pub(super) web: Option<Range<usize>>,
+    pub(super) text: Option<Range<usize>>,
 }
 
 impl File {
@@ -57,6 +59,8 @@ impl File {
         let place_of = |value: Option<&Spanned<String>>| value.map(Spanned::span);
         let certificate = self.tls.as_ref().and_then(|tls| place_of(tls.certificate.as_ref()));
         let key = self.tls.as_ref().and_then(|tls| place_of(tls.key.as_ref()));
+        let web_place = self.web.as_ref().and_then(|web| place_of(web.root()));
+        let text_place = self.websocket.as_ref().and_then(|websocket| place_of(websocket.text.as_ref()));
 
         let before = complaints.len();
         let mut reader = Reader { name, base, surroundings, complaints };
@@ -87,7 +91,7 @@ impl File {
             record,
             limits,
         });
-        Meaning { route, listen, target: target_place, certificate, key }
+        Meaning { route, listen, target: target_place, certificate, key, web: web_place, text: text_place }
     }
 
     /// The route of a file that did not come from TOML, so that mistakes have no place; the first one is enough.
