@@ -637,6 +637,32 @@ fn check_warns_of_text_for_the_telnet_page() {
 }
 
 #[test]
+fn check_warns_of_a_web_root_that_shows_the_routes() {
+    let directory = tempfile::tempdir().unwrap();
+    let routes = directory.path().join("etc");
+    fs::create_dir_all(routes.join("www")).unwrap();
+    std::os::unix::fs::symlink(&routes, directory.path().join("link")).unwrap();
+    let checked = |web: &str| {
+        let route = format!("listen = \"/run/w.sock\"\ntarget = \"127.0.0.1:1\"\nweb = {web}");
+        fs::write(routes.join("w.toml"), route).unwrap();
+        let (exit, out, problems) = check_routes(&routes, &[]);
+        assert_eq!((exit, out.as_str()), (Exit::Success, "w: ok\n"), "{problems}");
+        problems
+    };
+    for (web, column, holds) in [
+        ("\".\"", 7, "holds this route"),
+        ("\"../link\"", 7, "holds this route"),
+        ("{ root = \"www/../..\" }", 16, "holds the directory of this route"),
+        ("\"/\"", 7, "holds the directory of this route"),
+    ] {
+        let said = checked(web);
+        assert!(said.starts_with(&format!("w.toml:3:{column}: warning: 'web' serves ")), "{web}: {said}");
+        assert!(said.contains(&format!(", which {holds}, to everybody who can connect: name a directory")), "{said}");
+    }
+    assert_eq!(checked("\"www\""), "");
+}
+
+#[test]
 fn check_tells_per_route() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();

@@ -262,6 +262,33 @@ fn missing_files() {
 }
 
 #[test]
+fn an_empty_path_is_not_the_directory_of_the_route() {
+    expect_in_route(
+        "web = \"\"",
+        &["vnc.toml:3:7: 'web' is empty: write a directory, such as web = \"/usr/share/novnc\""],
+    );
+    expect_in_route(
+        "[web]\nroot = \"\"\n[tls]\ncertificate = \"\"\nkey = \"\"\n[record]\ndirectory = \"\"",
+        &[
+            "vnc.toml:4:8: 'web.root' is empty: write a directory, such as root = \"/usr/share/novnc\"",
+            "vnc.toml:6:15: 'tls.certificate' is empty: write a file, such as certificate = \"/etc/ssl/vnc.pem\"",
+            "vnc.toml:7:7: 'tls.key' is empty: write a file, such as key = \"/etc/ssl/vnc.key\"",
+            "vnc.toml:9:13: 'record.directory' is empty: write a directory, such as directory = \"/var/lib/websockify/vnc\"",
+        ],
+    );
+    let tokens = "listen = \"6080\"\n[tokens]\nsource = \"rediss://localhost\"\n";
+    expect(
+        &format!("{tokens}ca = \"\"\npassword = \"\""),
+        &[
+            "vnc.toml:4:6: 'tokens.ca' is empty: write a file, such as ca = \"/etc/websockify/ca.pem\"",
+            "vnc.toml:5:12: 'tokens.password' is empty: write a file, such as password = \"/etc/websockify/redis.password\"",
+        ],
+    );
+    // Whoever means that directory can say so.
+    expect_in_route("web = \".\"", &[]);
+}
+
+#[test]
 fn not_toml() {
     expect("listen = \"6080\"\ntarget localhost", &["vnc.toml:2:8: not TOML: key with no value, expected `=`"]);
     expect("a = 1\na = 2", &["vnc.toml:2:1: not TOML: duplicate key"]);

@@ -58,7 +58,7 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                 sound = false;
             }
         }
-        for (place, warning) in doubts::about(loaded) {
+        for (place, warning) in doubts::about(loaded, &routes.directory) {
             writeln!(problems, "{place}: warning: {warning}")?;
         }
         for (address, place) in loaded.route.listen.iter().zip(&loaded.places.listen) {

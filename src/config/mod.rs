@@ -9,6 +9,7 @@ mod directory;
 mod document;
 pub(crate) mod file;
 pub(crate) mod meaning;
+mod paths;
 mod place;
 mod problem;
 mod recording;
@@ -37,9 +38,13 @@ pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
 const EXAMPLE_LISTEN: &str = "listen = \"6080\"";
 const EXAMPLE_TARGET: &str = "target = \"localhost:5900\"";
 const EXAMPLE_SOURCE: &str = "source = \"file:/etc/websockify/tokens\"";
+const EXAMPLE_WEB: &str = "web = \"/usr/share/novnc\"";
 const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
 const EXAMPLE_RECORD: &str = "directory = \"/var/lib/websockify/vnc\"";
 const EXAMPLE_CERTIFICATE: &str = "certificate = \"/etc/ssl/vnc.pem\"";
+const EXAMPLE_KEY: &str = "key = \"/etc/ssl/vnc.key\"";
+const EXAMPLE_CA: &str = "ca = \"/etc/websockify/ca.pem\"";
+const EXAMPLE_PASSWORD: &str = "password = \"/etc/websockify/redis.password\"";
 
 /// One route, fully understood: what a TOML file or a classic command line means.
 #[derive(Clone, Debug, PartialEq, Eq)]

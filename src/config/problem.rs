@@ -30,6 +30,16 @@ pub enum Mistake {
         /// The system's reason.
         source: io::Error,
     },
+    /// No path, which would be the directory of the route's file.
+    #[error("'{key}' is empty: write a {kind}, such as {example}")]
+    PathEmpty {
+        /// The key that names it.
+        key: String,
+        /// A file or a directory.
+        kind: &'static str,
+        /// How it could be written.
+        example: &'static str,
+    },
     /// A web root, or a directory for recordings, that is a file.
     #[error("'{key}': {} is not a directory", path.display())]
     NotADirectory {
