@@ -47,6 +47,19 @@ fn an_exit_that_would_come_all_the_time() {
            for a failure",
         ],
     );
+    expect_in_route(
+        "exit-idle = \"0s\"",
+        &[
+            "vnc.toml:3:13: 'exit-idle' is 0s, and less than 1s: write \"1s\" at least, or systemd would take the restarts \
+           for a failure",
+        ],
+    );
+    expect_in_route(
+        "exit-idle = \"9years\"",
+        &[
+            "vnc.toml:3:13: '9years' is out of range: 'exit-idle' is from 1s to 365days; without the key, the daemon stays",
+        ],
+    );
     expect_in_route("exit-idle = \"1s\"", &[]);
 }
 
@@ -286,6 +299,17 @@ fn an_empty_path_is_not_the_directory_of_the_route() {
     );
     // Whoever means that directory can say so.
     expect_in_route("web = \".\"", &[]);
+}
+
+#[test]
+fn pages_of_the_program_are_no_root() {
+    expect_in_route(
+        "[web]\nroot = \"builtin:telnet\"\nlisting = true",
+        &[
+            "vnc.toml:4:8: 'builtin:telnet' is no directory for 'web.root': write web = \"builtin:telnet\" in place of the \
+             table, or root = \"./builtin:telnet\"",
+        ],
+    );
 }
 
 #[test]

@@ -185,6 +185,10 @@ impl Reader<'_> {
             self.miss(table.place, "web.root", super::EXAMPLE_ROOT);
             return None;
         };
+        if root.get_ref().starts_with("builtin:") {
+            self.complain(root.span(), Mistake::BuiltinAsRoot { text: root.get_ref().clone() });
+            return None;
+        }
         let follow_symlinks = table.follow_symlinks.is_some_and(Spanned::into_inner);
         let listing = table.listing.is_some_and(Spanned::into_inner);
         self.web_root("web.root", &root, follow_symlinks, listing)
