@@ -76,3 +76,14 @@ pub struct Route {
     /// Its bounds.
     pub limits: Limits,
 }
+
+/// How many descriptors a process may need that serves `routes`, when each has all the connections that it may have.
+pub(crate) fn descriptors<'a>(routes: impl IntoIterator<Item = &'a Route>) -> usize {
+    const OWN: usize = 256; // listeners, files, timers, the log
+    let sessions = routes.into_iter().map(|route| {
+        // The client's socket, the target's, and the file of the recording.
+        let each = if route.record.is_some() { 3 } else { 2 };
+        each * route.limits.connections.get()
+    });
+    sessions.sum::<usize>() + OWN
+}
