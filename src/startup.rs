@@ -303,14 +303,13 @@ where
     bound_address.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
 }
 
-/// Sessions need two descriptors each, and the soft limit is low for the sake of programs that use select(2).
+/// Sessions need several descriptors each, and the soft limit is low for the sake of programs that use select(2).
 fn raise_descriptor_limit<'a>(routes: impl IntoIterator<Item = &'a Route>) {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_err() {
         return; // then the soft limit stays, and is complained about when it is met
     }
-    let connections: usize = routes.into_iter().map(|route| route.limits.connections.get()).sum();
-    let needed = 2 * connections as u64;
+    let needed = config::descriptors(routes) as u64;
     if hard < needed {
         warn!(
             kind = Kind::DescriptorsScarce.id(),

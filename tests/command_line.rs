@@ -605,18 +605,68 @@ fn convert_refuses_what_a_file_cannot_say() {
     assert_eq!(outcome("--record / 6080 h:1").exit, Exit::ClassicUsage);
 }
 
+/// What `check` returns, writes, and complains about, with the directory's name taken out.
+fn check_routes(directory: &Path, names: &[&str]) -> (Exit, String, String) {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    let (mut out, mut problems) = (Vec::new(), Vec::new());
+    let exit = cli::check(&Routes { directory: directory.to_owned(), names }, &mut out, &mut problems).unwrap();
+    let problems = String::from_utf8(problems).unwrap().replace(&format!("{}/", directory.display()), "");
+    (exit, String::from_utf8(out).unwrap(), problems)
+}
+
+#[test]
+fn check_warns_of_text_for_the_telnet_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let checked = |web: &str, text: &str| {
+        let route = format!(
+            "listen = \"/run/t.sock\"\ntarget = \"127.0.0.1:1\"\n{web}\n[websocket]\n# a comment\ntext = \"{text}\""
+        );
+        fs::write(directory.path().join("t.toml"), route).unwrap();
+        let (exit, out, problems) = check_routes(directory.path(), &[]);
+        assert_eq!((exit, out.as_str()), (Exit::Success, "t: ok\n"), "{problems}");
+        problems
+    };
+    assert_eq!(
+        checked("web = \"builtin:telnet\"", "reply"),
+        "t.toml:6:8: warning: text = \"reply\" damages what the target says to builtin:telnet, for telnet's commands are \
+         bytes that are no text: remove it\n"
+    );
+    assert_eq!(checked("web = \"builtin:telnet\"", "accept"), "");
+    assert_eq!(checked("web = \"builtin:demo\"", "reply"), "");
+    assert_eq!(checked("", "reply"), "");
+}
+
+#[test]
+fn check_warns_of_a_web_root_that_shows_the_routes() {
+    let directory = tempfile::tempdir().unwrap();
+    let routes = directory.path().join("etc");
+    fs::create_dir_all(routes.join("www")).unwrap();
+    std::os::unix::fs::symlink(&routes, directory.path().join("link")).unwrap();
+    let checked = |web: &str| {
+        let route = format!("listen = \"/run/w.sock\"\ntarget = \"127.0.0.1:1\"\nweb = {web}");
+        fs::write(routes.join("w.toml"), route).unwrap();
+        let (exit, out, problems) = check_routes(&routes, &[]);
+        assert_eq!((exit, out.as_str()), (Exit::Success, "w: ok\n"), "{problems}");
+        problems
+    };
+    for (web, column, holds) in [
+        ("\".\"", 7, "holds this route"),
+        ("\"../link\"", 7, "holds this route"),
+        ("{ root = \"www/../..\" }", 16, "holds the directory of this route"),
+        ("\"/\"", 7, "holds the directory of this route"),
+    ] {
+        let said = checked(web);
+        assert!(said.starts_with(&format!("w.toml:3:{column}: warning: 'web' serves ")), "{web}: {said}");
+        assert!(said.contains(&format!(", which {holds}, to everybody who can connect: name a directory")), "{said}");
+    }
+    assert_eq!(checked("\"www\""), "");
+}
+
 #[test]
 fn check_tells_per_route() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-    let check = |names: &[&str]| {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let (mut out, mut problems) = (Vec::new(), Vec::new());
-        let routes = Routes { directory: directory.path().to_owned(), names };
-        let exit = cli::check(&routes, &mut out, &mut problems).unwrap();
-        let problems = String::from_utf8(problems).unwrap().replace(&format!("{}/", directory.path().display()), "");
-        (exit, String::from_utf8(out).unwrap(), problems)
-    };
+    let check = |names: &[&str]| check_routes(directory.path(), names);
     // Paths: whether a port is free is not this test's to say.
     write("a.toml", "listen = \"/run/a.sock\"\ntarget = \"127.0.0.1:1\"");
     write("b.toml", "listen = \"/run/b.sock\"\ntarget = \"unix:x.sock\"");

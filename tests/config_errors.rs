@@ -47,6 +47,19 @@ fn an_exit_that_would_come_all_the_time() {
            for a failure",
         ],
     );
+    expect_in_route(
+        "exit-idle = \"0s\"",
+        &[
+            "vnc.toml:3:13: 'exit-idle' is 0s, and less than 1s: write \"1s\" at least, or systemd would take the restarts \
+           for a failure",
+        ],
+    );
+    expect_in_route(
+        "exit-idle = \"9years\"",
+        &[
+            "vnc.toml:3:13: '9years' is out of range: 'exit-idle' is from 1s to 365days; without the key, the daemon stays",
+        ],
+    );
     expect_in_route("exit-idle = \"1s\"", &[]);
 }
 
@@ -259,6 +272,44 @@ fn missing_files() {
         ],
     );
     expect_in_route("web = { root = \"vnc.pem\" }", &["vnc.toml:3:16: 'web.root': vnc.pem is not a directory"]);
+}
+
+#[test]
+fn an_empty_path_is_not_the_directory_of_the_route() {
+    expect_in_route(
+        "web = \"\"",
+        &["vnc.toml:3:7: 'web' is empty: write a directory, such as web = \"/usr/share/novnc\""],
+    );
+    expect_in_route(
+        "[web]\nroot = \"\"\n[tls]\ncertificate = \"\"\nkey = \"\"\n[record]\ndirectory = \"\"",
+        &[
+            "vnc.toml:4:8: 'web.root' is empty: write a directory, such as root = \"/usr/share/novnc\"",
+            "vnc.toml:6:15: 'tls.certificate' is empty: write a file, such as certificate = \"/etc/ssl/vnc.pem\"",
+            "vnc.toml:7:7: 'tls.key' is empty: write a file, such as key = \"/etc/ssl/vnc.key\"",
+            "vnc.toml:9:13: 'record.directory' is empty: write a directory, such as directory = \"/var/lib/websockify/vnc\"",
+        ],
+    );
+    let tokens = "listen = \"6080\"\n[tokens]\nsource = \"rediss://localhost\"\n";
+    expect(
+        &format!("{tokens}ca = \"\"\npassword = \"\""),
+        &[
+            "vnc.toml:4:6: 'tokens.ca' is empty: write a file, such as ca = \"/etc/websockify/ca.pem\"",
+            "vnc.toml:5:12: 'tokens.password' is empty: write a file, such as password = \"/etc/websockify/redis.password\"",
+        ],
+    );
+    // Whoever means that directory can say so.
+    expect_in_route("web = \".\"", &[]);
+}
+
+#[test]
+fn pages_of_the_program_are_no_root() {
+    expect_in_route(
+        "[web]\nroot = \"builtin:telnet\"\nlisting = true",
+        &[
+            "vnc.toml:4:8: 'builtin:telnet' is no directory for 'web.root': write web = \"builtin:telnet\" in place of the \
+             table, or root = \"./builtin:telnet\"",
+        ],
+    );
 }
 
 #[test]

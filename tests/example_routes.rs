@@ -11,6 +11,7 @@ use websockify::http;
 use websockify::server::address::ListenAddress;
 use websockify::target::{Settings, Target};
 use websockify::tls;
+use websockify::websocket::codec::TextFrames;
 
 /// The texts of the examples by file name.
 fn examples() -> BTreeMap<String, String> {
@@ -49,11 +50,14 @@ fn activate(line: &str) -> &str {
 fn every_example_is_a_route() {
     let loaded = load(&examples());
     let route = |name: &str| &loaded.iter().find(|loaded| loaded.route.name == name).unwrap().route;
-    assert_eq!(loaded.len(), 9);
+    assert_eq!(loaded.len(), 10);
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
     assert!(matches!(&route("telnet").target, Settings::Fixed(Target::Tcp { port: 23, .. })));
     assert_eq!(route("telnet").web, Some(http::Web::Builtin(http::Builtin::Telnet)));
+    // Telnet's commands are bytes that text does not have: with "reply", the page would get U+FFFD in place of them.
+    assert_eq!(route("telnet").text, TextFrames::Refuse);
+    assert_eq!(route("lines").text, TextFrames::Reply);
     assert!(matches!(route("unix").listen[..], [ListenAddress::Unix { mode: 0o660, .. }]));
     assert!(matches!(route("unix").target, Settings::Fixed(Target::Unix(_))));
     assert!(route("recorded").record.is_some());

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 
 use super::exit::Exit;
-use super::{Routes, taken};
+use super::{Routes, doubts, taken};
 use crate::config::{self, Loaded, Problem, Surroundings, Survey, chain};
 use crate::socket::is_localhost;
 use crate::systemd::generator::misfits;
@@ -57,6 +57,9 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                 exit = Exit::Config;
                 sound = false;
             }
+        }
+        for (place, warning) in doubts::about(loaded, &routes.directory) {
+            writeln!(problems, "{place}: warning: {warning}")?;
         }
         for (address, place) in loaded.route.listen.iter().zip(&loaded.places.listen) {
             if let Some(holder) = taken::holder(address) {

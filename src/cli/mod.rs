@@ -7,6 +7,7 @@ mod addresses;
 mod check;
 mod classic;
 mod convert;
+mod doubts;
 mod exit;
 mod generate;
 mod options;

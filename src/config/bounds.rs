@@ -57,13 +57,12 @@ impl Reader<'_> {
     pub(super) fn exit_idle(&mut self, written: Option<Spanned<String>>) -> Option<Duration> {
         // Started again more often than once a second, the service would meet the unit's StartLimitBurst= one day.
         const MIN: Duration = Duration::from_secs(1);
-        let place = written.as_ref().map(Spanned::span).unwrap_or_default();
-        let limit = self.duration("exit-idle", written, "\"10min\"", "the daemon stays")?;
-        if limit < MIN {
-            self.complain(place, Mistake::ExitIdle(limit.into()));
+        let limit = written.as_ref().and_then(|written| humantime::parse_duration(written.get_ref()).ok());
+        if let (Some(written), Some(limit)) = (&written, limit.filter(|limit| *limit < MIN)) {
+            self.complain(written.span(), Mistake::ExitIdle(limit.into()));
             return None;
         }
-        Some(limit)
+        self.duration_from(MIN, "exit-idle", written, "\"10min\"", "the daemon stays")
     }
 
     pub(super) fn count(&mut self, key: &str, written: Option<Spanned<i64>>) -> Option<usize> {
@@ -84,13 +83,27 @@ impl Reader<'_> {
         example: &'static str,
         absent: &'static str,
     ) -> Option<Duration> {
+        self.duration_from(Duration::from_millis(1), key, written, example, absent)
+    }
+
+    fn duration_from(
+        &mut self,
+        min: Duration,
+        key: &str,
+        written: Option<Spanned<String>>,
+        example: &'static str,
+        absent: &'static str,
+    ) -> Option<Duration> {
         // A year: a deadline must stay in the range of the clock.
-        const BOUNDS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(365 * 24);
+        const MAX: Duration = Duration::from_hours(365 * 24);
         let written = written?;
         let text = written.get_ref().clone();
         match humantime::parse_duration(&text) {
-            Ok(duration) if BOUNDS.contains(&duration) => return Some(duration),
-            Ok(_) => self.complain(written.span(), Mistake::DurationRange { key: key.to_owned(), text, absent }),
+            Ok(duration) if (min..=MAX).contains(&duration) => return Some(duration),
+            Ok(_) => {
+                let mistake = Mistake::DurationRange { key: key.to_owned(), text, min: min.into(), absent };
+                self.complain(written.span(), mistake);
+            }
             Err(_) => self.complain(written.span(), Mistake::Duration { text, example }),
         }
         None

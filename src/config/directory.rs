@@ -38,6 +38,10 @@ pub struct Places {
     pub certificate: Option<Place>,
     /// The value of `tls.key`.
     pub key: Option<Place>,
+    /// The value of `web`, or of the root in its table.
+    pub web: Option<Place>,
+    /// The value of `websocket.text`.
+    pub text: Option<Place>,
 }
 
 /// The routes of a directory that are sound, and everything that is wrong with the others.
@@ -109,6 +113,8 @@ impl Survey {
                 target: place(&meaning.target),
                 certificate: meaning.certificate.as_ref().map(place),
                 key: meaning.key.as_ref().map(place),
+                web: meaning.web.as_ref().map(place),
+                text: meaning.text.as_ref().map(place),
             };
             if let Some(surveyed) = self.files.last_mut() {
                 let listen = meaning.listen.iter();

@@ -152,9 +152,8 @@ impl File {
             ),
             targets: table.table("targets", "a table [targets] with allow = [\"10.0.0.0/8:5900-5999\"]", Targets::read),
             exit_idle: table.take("exit-idle", "exit-idle = \"10min\""),
-            web: table.string_or_table("web", "web = \"/usr/share/novnc\"", Web::Short, |table| {
-                Web::Table(WebTable::read(table))
-            }),
+            web: table
+                .string_or_table("web", super::EXAMPLE_WEB, Web::Short, |table| Web::Table(WebTable::read(table))),
             tls: table.table("tls", "a table [tls] with certificate = \"/etc/ssl/vnc.pem\"", Tls::read),
             access: table.table("access", "a table [access] with allow-clients = [\"10.0.0.0/8\"]", Access::read),
             websocket: table.table("websocket", "a table [websocket] with heartbeat = \"30s\"", WebSocket::read),
@@ -167,6 +166,16 @@ impl File {
         };
         table.finish();
         Some(file)
+    }
+}
+
+impl Web {
+    /// The directory, or the name of a set of pages.
+    pub(super) fn root(&self) -> Option<&Spanned<String>> {
+        match self {
+            Self::Short(root) => Some(root),
+            Self::Table(table) => table.root.as_ref(),
+        }
     }
 }
 
@@ -189,8 +198,8 @@ impl Tokens {
             from: table.take("from", "from = \"query\""),
             timeout: table.take("timeout", "timeout = \"3s\""),
             format: table.take("format", "format = \"json\""),
-            ca: table.take("ca", "ca = \"/etc/websockify/ca.pem\""),
-            password: table.take("password", "password = \"/etc/websockify/redis.password\""),
+            ca: table.take("ca", super::EXAMPLE_CA),
+            password: table.take("password", super::EXAMPLE_PASSWORD),
             namespace: table.take("namespace", "namespace = \"vnc\""),
             end_sessions: table.take("end-sessions", "end-sessions = true"),
         }
@@ -209,7 +218,7 @@ impl Tls {
             place: table.span(),
             mode: table.take("mode", "mode = \"required\""),
             certificate: table.take("certificate", super::EXAMPLE_CERTIFICATE),
-            key: table.take("key", "key = \"/etc/ssl/vnc.key\""),
+            key: table.take("key", super::EXAMPLE_KEY),
         }
     }
 }

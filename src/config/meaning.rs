@@ -6,8 +6,6 @@
 //! of the file. Nothing is resolved or loaded: names are looked up when a session needs them, certificates by
 //! [`crate::tls`].
 
-use std::fs;
-use std::io;
 use std::ops::Range;
 use std::path::Path;
 
@@ -17,7 +15,7 @@ use super::Route;
 use super::document::Complaint;
 use super::file::{self, File};
 use super::problem::Mistake;
-use super::surroundings::{Surroundings, credential_name};
+use super::surroundings::Surroundings;
 use crate::access::AllowedClients;
 use crate::http;
 use crate::server::address::ListenAddress;
@@ -42,6 +40,8 @@ pub(super) struct Meaning {
     pub(super) target: Range<usize>,
     pub(super) certificate: Option<Range<usize>>,
     pub(super) key: Option<Range<usize>>,
+    pub(super) web: Option<Range<usize>>,
+    pub(super) text: Option<Range<usize>>,
 }
 
 impl File {
@@ -57,6 +57,8 @@ impl File {
         let place_of = |value: Option<&Spanned<String>>| value.map(Spanned::span);
         let certificate = self.tls.as_ref().and_then(|tls| place_of(tls.certificate.as_ref()));
         let key = self.tls.as_ref().and_then(|tls| place_of(tls.key.as_ref()));
+        let web_place = self.web.as_ref().and_then(|web| place_of(web.root()));
+        let text_place = self.websocket.as_ref().and_then(|websocket| place_of(websocket.text.as_ref()));
 
         let before = complaints.len();
         let mut reader = Reader { name, base, surroundings, complaints };
@@ -87,7 +89,7 @@ impl File {
             record,
             limits,
         });
-        Meaning { route, listen, target: target_place, certificate, key }
+        Meaning { route, listen, target: target_place, certificate, key, web: web_place, text: text_place }
     }
 
     /// The route of a file that did not come from TOML, so that mistakes have no place; the first one is enough.
@@ -104,7 +106,7 @@ impl File {
 
 /// Parses values and notes what is wrong with them.
 pub(super) struct Reader<'a> {
-    name: &'a str,
+    pub(super) name: &'a str,
     pub(super) base: &'a Path,
     pub(super) surroundings: &'a Surroundings,
     complaints: &'a mut Vec<Complaint>,
@@ -175,7 +177,7 @@ impl Reader<'_> {
                         }
                     };
                 }
-                return self.directory("web", &text, false, false);
+                return self.web_root("web", &text, false, false);
             }
             file::Web::Table(table) => table,
         };
@@ -183,31 +185,13 @@ impl Reader<'_> {
             self.miss(table.place, "web.root", super::EXAMPLE_ROOT);
             return None;
         };
+        if root.get_ref().starts_with("builtin:") {
+            self.complain(root.span(), Mistake::BuiltinAsRoot { text: root.get_ref().clone() });
+            return None;
+        }
         let follow_symlinks = table.follow_symlinks.is_some_and(Spanned::into_inner);
         let listing = table.listing.is_some_and(Spanned::into_inner);
-        self.directory("web.root", &root, follow_symlinks, listing)
-    }
-
-    fn directory(
-        &mut self,
-        key: &str,
-        written: &Spanned<String>,
-        follow_symlinks: bool,
-        listing: bool,
-    ) -> Option<http::Web> {
-        let root = self.base.join(written.get_ref());
-        if *self.surroundings == Surroundings::Unknown {
-            return Some(http::Web::Directory(http::Directory { root, follow_symlinks, listing }));
-        }
-        let mistake = match fs::metadata(&root) {
-            Ok(metadata) if !metadata.is_dir() => Mistake::NotADirectory { key: key.to_owned(), path: root },
-            found => match found.and_then(|_| fs::read_dir(&root)) {
-                Ok(_) => return Some(http::Web::Directory(http::Directory { root, follow_symlinks, listing })),
-                Err(source) => Mistake::Unreadable { key: key.to_owned(), path: root, source },
-            },
-        };
-        self.complain(written.span(), mistake);
-        None
+        self.web_root("web.root", &root, follow_symlinks, listing)
     }
 
     fn tls(&mut self, written: file::Tls) -> Option<tls::Settings> {
@@ -224,56 +208,13 @@ impl Reader<'_> {
                 }
             },
         };
-        let key = written.key.and_then(|key| self.pem("tls.key", &key));
+        let key = written.key.and_then(|key| self.pem("tls.key", super::EXAMPLE_KEY, &key));
         let Some(certificate) = written.certificate else {
             self.miss(written.place, "tls.certificate", super::EXAMPLE_CERTIFICATE);
             return None;
         };
-        let certificate = self.pem("tls.certificate", &certificate)?;
+        let certificate = self.pem("tls.certificate", super::EXAMPLE_CERTIFICATE, &certificate)?;
         Some(tls::Settings { mode, certificate, key })
-    }
-
-    /// A credential, or a file that can be opened now; the content is the business of whoever loads it.
-    pub(super) fn pem(&mut self, key: &str, written: &Spanned<String>) -> Option<tls::Pem> {
-        let text = written.get_ref();
-        if let Some(name) = text.strip_prefix("credential:") {
-            return self.credential(key, name, written);
-        }
-        let path = self.base.join(text);
-        if let Some(passed) = self.surroundings.credential(&credential_name(self.name, key)) {
-            return Some(tls::Pem::File(passed)); // what systemd read for us, who may not read the file itself
-        }
-        if *self.surroundings == Surroundings::Unknown {
-            return Some(tls::Pem::File(path));
-        }
-        let opened: io::Result<fs::Metadata> = fs::File::open(&path).and_then(|file| file.metadata());
-        let mistake = match opened {
-            Ok(metadata) if !metadata.is_dir() => return Some(tls::Pem::File(path)),
-            Ok(_) => Mistake::NotAFile { key: key.to_owned(), path },
-            Err(source) => Mistake::Unreadable { key: key.to_owned(), path, source },
-        };
-        self.complain(written.span(), mistake);
-        None
-    }
-
-    fn credential(&mut self, key: &str, name: &str, written: &Spanned<String>) -> Option<tls::Pem> {
-        if name.is_empty() || name == "." || name == ".." || name.contains(['/', ':']) {
-            let mistake = Mistake::CredentialName { key: key.to_owned(), text: written.get_ref().clone() };
-            self.complain(written.span(), mistake);
-            return None;
-        }
-        let Surroundings::Machine { credentials: Some(directory) } = self.surroundings else {
-            return Some(tls::Pem::Credential(name.to_owned())); // the service will have it
-        };
-        let path = directory.join(name);
-        match fs::File::open(&path) {
-            Ok(_) => Some(tls::Pem::File(path)),
-            Err(source) => {
-                let (key, name) = (key.to_owned(), name.to_owned());
-                self.complain(written.span(), Mistake::CredentialMissing { key, name, source });
-                None
-            }
-        }
     }
 
     fn allow_clients(&mut self, written: file::Access) -> Option<AllowedClients> {

@@ -9,6 +9,7 @@ mod directory;
 mod document;
 pub(crate) mod file;
 pub(crate) mod meaning;
+mod paths;
 mod place;
 mod problem;
 mod recording;
@@ -37,9 +38,13 @@ pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
 const EXAMPLE_LISTEN: &str = "listen = \"6080\"";
 const EXAMPLE_TARGET: &str = "target = \"localhost:5900\"";
 const EXAMPLE_SOURCE: &str = "source = \"file:/etc/websockify/tokens\"";
+const EXAMPLE_WEB: &str = "web = \"/usr/share/novnc\"";
 const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
 const EXAMPLE_RECORD: &str = "directory = \"/var/lib/websockify/vnc\"";
 const EXAMPLE_CERTIFICATE: &str = "certificate = \"/etc/ssl/vnc.pem\"";
+const EXAMPLE_KEY: &str = "key = \"/etc/ssl/vnc.key\"";
+const EXAMPLE_CA: &str = "ca = \"/etc/websockify/ca.pem\"";
+const EXAMPLE_PASSWORD: &str = "password = \"/etc/websockify/redis.password\"";
 
 /// One route, fully understood: what a TOML file or a classic command line means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,4 +75,15 @@ pub struct Route {
     pub text: TextFrames,
     /// Its bounds.
     pub limits: Limits,
+}
+
+/// How many descriptors a process may need that serves `routes`, when each has all the connections that it may have.
+pub(crate) fn descriptors<'a>(routes: impl IntoIterator<Item = &'a Route>) -> usize {
+    const OWN: usize = 256; // listeners, files, timers, the log
+    let sessions = routes.into_iter().map(|route| {
+        // The client's socket, the target's, and the file of the recording.
+        let each = if route.record.is_some() { 3 } else { 2 };
+        each * route.limits.connections.get()
+    });
+    sessions.sum::<usize>() + OWN
 }

@@ -30,6 +30,16 @@ pub enum Mistake {
         /// The system's reason.
         source: io::Error,
     },
+    /// No path, which would be the directory of the route's file.
+    #[error("'{key}' is empty: write a {kind}, such as {example}")]
+    PathEmpty {
+        /// The key that names it.
+        key: String,
+        /// A file or a directory.
+        kind: &'static str,
+        /// How it could be written.
+        example: &'static str,
+    },
     /// A web root, or a directory for recordings, that is a file.
     #[error("'{key}': {} is not a directory", path.display())]
     NotADirectory {
@@ -49,6 +59,14 @@ pub enum Mistake {
     /// A set of pages that is not in the program.
     #[error(transparent)]
     Builtin(BuiltinError),
+    /// Pages of the program, where a directory belongs.
+    #[error(
+        "'{text}' is no directory for 'web.root': write web = \"{text}\" in place of the table, or root = \"./{text}\""
+    )]
+    BuiltinAsRoot {
+        /// What was written.
+        text: String,
+    },
     /// A word where only a few are allowed.
     #[error("'{text}' is not a value of '{key}': write {}", alternatives(choices))]
     Choice {
@@ -91,12 +109,14 @@ pub enum Mistake {
         example: &'static str,
     },
     /// A duration beyond its bounds.
-    #[error("'{text}' is out of range: '{key}' is from 1ms to 365days; without the key, {absent}")]
+    #[error("'{text}' is out of range: '{key}' is from {min} to 365days; without the key, {absent}")]
     DurationRange {
         /// The key.
         key: String,
         /// What was written.
         text: String,
+        /// The least.
+        min: humantime::Duration,
         /// What the key's absence means.
         absent: &'static str,
     },

@@ -33,7 +33,7 @@ impl Reader<'_> {
     }
 
     fn record_directory(&mut self, written: &Spanned<String>) -> Option<PathBuf> {
-        let path = self.base.join(written.get_ref());
+        let path = self.path("record.directory", "directory", super::EXAMPLE_RECORD, written)?;
         let is_other =
             *self.surroundings != Surroundings::Unknown && fs::metadata(&path).is_ok_and(|found| !found.is_dir());
         if is_other {

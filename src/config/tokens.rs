@@ -122,17 +122,18 @@ impl Reader<'_> {
             }
             SourceText::Jwt(key) => {
                 let key = Spanned::new(written.span(), key);
-                self.pem("tokens.source", &key).map(source::Settings::Jwt)
+                self.pem("tokens.source", super::EXAMPLE_SOURCE, &key).map(source::Settings::Jwt)
             }
             SourceText::Redis(url) => {
                 let RedisUrl { host, port, login, .. } = url;
-                let address = self.address(host, port, is_tls, table.ca.as_ref())?;
+                let address = self.address(host, port, is_tls, table.ca.as_ref());
                 let password_file = match &table.password {
-                    Some(password) => Some(self.pem("tokens.password", password)?),
+                    Some(password) => Some(self.pem("tokens.password", super::EXAMPLE_PASSWORD, password)?),
                     None => None,
                 };
                 let namespace = table.namespace.as_ref().map(|namespace| namespace.get_ref().clone());
                 let namespace = namespace.filter(|namespace| !namespace.is_empty());
+                let address = address?;
                 Some(source::Settings::Redis(redis::Settings { address, login, password_file, namespace }))
             }
             SourceText::File(path) => self.readable(path, false, written).map(source::Settings::File),
@@ -159,7 +160,7 @@ impl Reader<'_> {
         let tls = match ca {
             _ if !is_tls => None, // a CA beside it is a complaint already
             None => Some(Authorities::System),
-            Some(ca) => Some(Authorities::File(self.pem("tokens.ca", ca)?)),
+            Some(ca) => Some(Authorities::File(self.pem("tokens.ca", super::EXAMPLE_CA, ca)?)),
         };
         Some(Address { host, port, tls })
     }

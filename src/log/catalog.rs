@@ -250,7 +250,8 @@ The kernel gives the proxy no more sockets:
     @WEBSOCKIFY_ERROR@
 It tries again up to once a second. Running sessions are not affected.
 
-\"Too many open files\": a session needs two descriptors. Raise the bound:
+\"Too many open files\": a session needs two descriptors, and
+a recorded one three. Raise the bound:
     systemctl edit websockify@@WEBSOCKIFY_ROUTE@.service
     [Service]
     LimitNOFILE=65536

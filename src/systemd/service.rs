@@ -8,7 +8,7 @@ use super::egress::{Egress, destinations};
 use super::generator::{Heading, Scope};
 use super::recordings::{Place, record_directory};
 use super::unit_file::{Fit, Unfit, UnitFile};
-use crate::config::{ABSENT, Route, credential_name};
+use crate::config::{ABSENT, Route, credential_name, descriptors};
 use crate::limits::Limits;
 use crate::target::allow::{Allowed, AllowedTargets};
 use crate::target::{self, Target};
@@ -36,7 +36,7 @@ pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) ->
             recordings(&mut unit, route, &mut unfit);
         }
         network(&mut unit, route, scope);
-        bounds(&mut unit, &route.limits);
+        bounds(&mut unit, route);
     }
     (unit.into_text(), unfit)
 }
@@ -246,11 +246,14 @@ fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
     unit.set("IPAddressAllow", &allowed.join(" "));
 }
 
-fn bounds(unit: &mut UnitFile, limits: &Limits) {
-    // A session is two descriptors; the rest is for files, timers and the log.
-    let descriptors = 2 * limits.connections.get() + 256;
+fn bounds(unit: &mut UnitFile, route: &Route) {
+    let limits = &route.limits;
+    let descriptors = descriptors([route]);
     if descriptors > TEMPLATE_DESCRIPTORS {
-        unit.because("limits.connections: two descriptors a session");
+        unit.because(match &route.record {
+            None => "limits.connections: two descriptors a session",
+            Some(_) => "limits.connections, record: three descriptors a session",
+        });
         unit.set("LimitNOFILE", &descriptors.to_string());
     }
     if limits.drain_timeout > Limits::default().drain_timeout {

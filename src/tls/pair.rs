@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
 /// A certificate chain with its own key.
 pub(super) struct Pair {
@@ -43,7 +43,7 @@ impl Pair {
             Err(rustls::Error::InconsistentKeys(_)) => {
                 Err(TlsError::KeyMismatch { certificate: certificate_path, key: key_path })
             }
-            Err(source) => Err(TlsError::UnusableCertificate { path: certificate_path, source }),
+            Err(source) => Err(unusable(certificate_path, &certified.cert[0], source)),
         }
     }
 
@@ -155,6 +155,17 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// Of the format of 1988, which openssl makes when nobody asks for extensions, and clients refuse.
+    #[error(
+        "the first certificate in {} is of X.509 version {version}: make it anew with version 3 (openssl req -x509)",
+        path.display()
+    )]
+    CertificateVersion {
+        /// The file.
+        path: PathBuf,
+        /// 1 or 2.
+        version: u32,
+    },
     /// The key is another certificate's.
     #[error(
         "the private key in {} does not belong to the first certificate in {}: \
@@ -187,6 +198,17 @@ fn chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsEr
     Ok(chain)
 }
 
+/// Why the TLS library refuses a certificate of the server's own. It speaks of every certificate as of a peer's, and has no
+/// words for an old version.
+fn unusable(path: PathBuf, certificate: &CertificateDer<'_>, source: rustls::Error) -> TlsError {
+    match X509Certificate::from_der(certificate) {
+        Ok((_, parsed)) if parsed.version().0 < X509Version::V3.0 => {
+            TlsError::CertificateVersion { path, version: parsed.version().0 + 1 }
+        }
+        _ => TlsError::UnusableCertificate { path, source },
+    }
+}
+
 fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         _ if is_encrypted(text) => TlsError::EncryptedKey { path: path.to_owned() },
@@ -212,6 +234,16 @@ mod tests {
 
     use super::super::testing::SelfSigned;
     use super::*;
+
+    /// Of version 1: by `openssl x509 -req`, which makes version 3 of the same in later releases.
+    const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIHkMIGXAhQ71jVZZsUPfU0L19vG9Xg7K9ZTvzAFBgMrZXAwFDESMBAGA1UEAwwJ\n\
+bG9jYWxob3N0MCAXDTI2MTEyMjEyMzAzMVoYDzIxMjYxMDI5MTIzMDMxWjAUMRIw\n\
+EAYDVQQDDAlsb2NhbGhvc3QwKjAFBgMrZXADIQD4QBVlx5mP5xqY/D7VfxNUG1Bj\n\
+rlfxoX4xeaAdexqJ1jAFBgMrZXADQQBATz9sYAXSmZ8CEL9uv3F4qIS7V36I0G5v\n\
+Xh+VPNMslLH90SnOKUPw/tW4dDTzZNXoTO2R8fTsNxKuLfNOH2EG\n\
+-----END CERTIFICATE-----\n\n";
 
     /// Runs openssl, the maker of most keys there are.
     fn openssl(directory: &Path, arguments: &str) {
@@ -312,6 +344,11 @@ mod tests {
                 "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                 &pair.key,
                 "the first certificate in c.pem cannot be used",
+            ),
+            (
+                VERSION_1,
+                &pair.key,
+                "the first certificate in c.pem is of X.509 version 1: make it anew with version 3 (openssl req -x509)",
             ),
         ] {
             let error = message(parse(certificate, key));

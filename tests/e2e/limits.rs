@@ -103,6 +103,27 @@ fn a_head_beyond_the_bound_is_too_large() {
     assert_eq!((ask(&default, 15_000), ask(&default, 17_000)), (101, 431));
 }
 
+/// A recording is a file beside the two sockets; the process has files of its own.
+#[test]
+fn too_few_descriptors_for_all_connections_are_told_at_the_start_and_recordings_count() {
+    let start = |record: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(
+            directory.path().join("test.toml"),
+            toml(echo(), &format!("[limits]\nconnections = 20\n{record}")),
+        )
+        .unwrap();
+        let serve = ["--nofile=300:300", BINARY, "serve", "--config", directory.path().to_str().unwrap()];
+        Proxy::start(Command::new("prlimit").args(serve))
+    };
+    let recorded = start("[record]\ndirectory = \"recordings\"");
+    let warning = recorded.log_line("fewer descriptors are allowed than limits.connections may need");
+    assert!(warning.contains("WARN") && warning.contains("limit=300") && warning.contains("needed=316"), "{warning}");
+    let plain = start("");
+    assert_echoes(&mut Client::open(plain.address()));
+    assert_eq!(count(&plain, "fewer descriptors"), 0, "296 suffice");
+}
+
 /// A server that is out of descriptors finds its listener ready for ever: it must neither spin nor fill the log.
 #[test]
 fn a_want_of_descriptors_is_told_once_burns_nothing_and_is_over_when_it_is_over() {
