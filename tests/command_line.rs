@@ -304,12 +304,12 @@ fn missing_files_are_told() {
     assert_eq!(error("--ssl-only 6080 h:1"), "websockify: error: SSL only and self.pem not found");
     assert_eq!(
         error("--cert other.pem --key gone.key 6080 h:1"),
-        "websockify: error: '--key': cannot read gone.key: No such file or directory (os error 2)"
+        "websockify: error: '--key': cannot read gone.key (put it there, or name another): No such file or directory (os error 2)"
     );
     assert_eq!(error("--cert www 6080 h:1"), "websockify: error: '--cert': www is a directory, not a PEM file");
     assert_eq!(
         error("--web gone 6080 h:1"),
-        "websockify: error: '--web': cannot read gone: No such file or directory (os error 2)"
+        "websockify: error: '--web': cannot read gone (put it there, or name another): No such file or directory (os error 2)"
     );
 }
 

@@ -266,8 +266,8 @@ fn missing_files() {
     expect_in_route(
         "web = \"nowhere\"\n[tls]\ncertificate = \"gone.pem\"\nkey = \"www\"",
         &[
-            "vnc.toml:3:7: 'web': cannot read nowhere: No such file or directory (os error 2)",
-            "vnc.toml:5:15: 'tls.certificate': cannot read gone.pem: No such file or directory (os error 2)",
+            "vnc.toml:3:7: 'web': cannot read nowhere (put it there, or name another): No such file or directory (os error 2)",
+            "vnc.toml:5:15: 'tls.certificate': cannot read gone.pem (put it there, or name another): No such file or directory (os error 2)",
             "vnc.toml:6:7: 'tls.key': www is a directory, not a PEM file",
         ],
     );

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 
+use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_websockify");
@@ -159,6 +160,51 @@ fn a_user_s_routes_are_in_the_user_s_configuration() {
         assert!(output.status.success(), "{output:?}");
         assert!(out.path().join("websockify@vnc.socket.d/50-route.conf").exists(), "{variable}");
     }
+}
+
+/// As systemd runs it at boot, with a /dev of the test's own.
+fn run_at_boot(case: &Path, out: &Path, dev: &Path) -> Output {
+    let link = tempfile::tempdir().unwrap();
+    let program = link.path().join("websockify-generator");
+    symlink(BINARY, &program).unwrap();
+    let mut command = Command::new("unshare");
+    if !geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    let script = "mount --bind \"$1\" /dev && shift && exec \"$@\"";
+    command.args(["--mount", "sh", "-c", script, "sh"]).args([dev, &program, out, out, out]);
+    command.env("WEBSOCKIFY_CONFIG", case.join("etc")).env("SYSTEMD_SCOPE", "system");
+    command.output().expect("unshare is missing: install util-linux")
+}
+
+#[test]
+fn at_boot_the_kernel_s_log_gets_each_problem_as_an_error_of_one_line() {
+    const BEGINNING: &str = "<3>websockify-generator: "; // the priority is "error"
+    let case = case("07-broken");
+    let (dev, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let kernel_log = dev.path().join("kmsg");
+    fs::write(&kernel_log, "").unwrap();
+    let output = run_at_boot(&case, out.path(), dev.path());
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(78), ""));
+    let told = without_path(&fs::read_to_string(kernel_log).unwrap(), &case);
+    // The kernel ends a record where the write ends; a file keeps only how each begins.
+    let told: Vec<&str> = told.split(BEGINNING).collect();
+    let problems = fs::read_to_string(case.join("problems")).unwrap();
+    assert_eq!(told[0], "");
+    assert_eq!(told[1..], problems.lines().collect::<Vec<_>>());
+    assert!(told.len() > 2, "{told:?}");
+    // And the routes are not lost for it.
+    assert_eq!(tree(out.path(), &case), tree(&case.join("expected"), &case));
+}
+
+#[test]
+fn where_the_kernel_has_no_log_standard_error_gets_what_is_wrong() {
+    let case = case("07-broken");
+    let (dev, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let output = run_at_boot(&case, out.path(), dev.path());
+    let said = without_path(&String::from_utf8(output.stderr).unwrap(), &case);
+    assert_eq!((output.status.code(), said), (Some(78), fs::read_to_string(case.join("problems")).unwrap()));
+    assert!(!dev.path().join("kmsg").exists(), "it made a file in place of the device");
 }
 
 #[test]

@@ -67,7 +67,9 @@ impl Reader<'_> {
         if *self.surroundings == Surroundings::Unknown {
             return Some(tls::Pem::File(path));
         }
-        let opened: io::Result<fs::Metadata> = fs::File::open(&path).and_then(|file| file.metadata());
+        // Not opened first: a directory is one also for those who may not look into it.
+        let opened: io::Result<fs::Metadata> = fs::metadata(&path)
+            .and_then(|metadata| if metadata.is_dir() { Ok(metadata) } else { fs::File::open(&path)?.metadata() });
         let mistake = match opened {
             Ok(metadata) if !metadata.is_dir() => return Some(tls::Pem::File(path)),
             Ok(_) => Mistake::NotAFile { key: key.to_owned(), path },

@@ -21,7 +21,7 @@ use crate::target::token::PlaceError;
 #[derive(Debug, thiserror::Error)]
 pub enum Mistake {
     /// A file or directory that a route needs and that cannot be read.
-    #[error("'{key}': cannot read {}", path.display())]
+    #[error("'{key}': cannot read {} ({})", path.display(), cure(source))]
     Unreadable {
         /// The key that names it.
         key: String,
@@ -334,6 +334,14 @@ fn instead(suggestion: Option<&str>, introduction: &str, known: &[String]) -> St
     match suggestion {
         Some(suggestion) => format!("did you mean '{suggestion}'?"),
         None => format!("{introduction} {}", known.join(", ")),
+    }
+}
+
+fn cure(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::NotFound => "put it there, or name another",
+        io::ErrorKind::PermissionDenied => "let this user read it, or restart the service if systemd is to read it",
+        _ => "name another",
     }
 }
 

@@ -72,7 +72,7 @@ fn a_credential_whose_file_was_missing_is_told_as_the_missing_file() {
     let service = Service::new("[tls]\ncertificate = \"/nowhere/vnc.pem\"");
     fs::write(service.credentials.path().join("vnc.tls.certificate"), "absent").unwrap();
     let said = service.failure();
-    assert!(said.contains("vnc.toml:4:15: 'tls.certificate': cannot read /nowhere/vnc.pem: No such file"), "{said}");
+    assert!(said.contains("vnc.toml:4:15: 'tls.certificate': cannot read /nowhere/vnc.pem (put it there, or name another): No such file"), "{said}");
 }
 
 #[test]

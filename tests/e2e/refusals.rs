@@ -71,7 +71,10 @@ fn usage_errors_end_with_2_and_say_how_it_is_used() {
             "ambiguous option: --t (--target-config, --timeout, --token-plugin, --token-source, --traffic?)",
         ),
         (&["--timeout", "soon", "6080", "a:1"], "option --timeout: invalid value: 'soon'"),
-        (&["--web", "/nonexistent", "6080", "a:1"], "'--web': cannot read /nonexistent: "),
+        (
+            &["--web", "/nonexistent", "6080", "a:1"],
+            "'--web': cannot read /nonexistent (put it there, or name another): ",
+        ),
         (&["--unix-listen", "x", "--unix-listen-mode", "rw", "a:1"], "Error parsing listen unix socket mode"),
         (&["--legacy-syslog", "6080", "a:1"], "You must use --syslog to use --legacy-syslog"),
         (&["--token-source", "x", "6080", "a:1"], "You must use --token-plugin to use --token-source"),

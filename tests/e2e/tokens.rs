@@ -246,7 +246,13 @@ fn an_edit_is_seen_by_the_next_client_and_a_broken_one_keeps_the_old_tokens() {
 fn a_file_that_is_not_there_is_told_at_the_start() {
     let ended = run(&["--token-plugin=TokenFile", "--token-source=/nonexistent", "0"]);
     assert_eq!(ended.code, 2);
-    assert!(ended.stderr.contains("'--token-source': cannot read /nonexistent: No such file"), "{}", ended.stderr);
+    assert!(
+        ended
+            .stderr
+            .contains("'--token-source': cannot read /nonexistent (put it there, or name another): No such file"),
+        "{}",
+        ended.stderr
+    );
     let ended = run(&["--token-plugin=mymodule.MyPlugin", "--token-source=x", "0"]);
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("unknown token plugin 'mymodule.MyPlugin'"), "{}", ended.stderr);
