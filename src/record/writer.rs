@@ -14,6 +14,7 @@ use super::format::{Side, entry_bytes_max, write_entry};
 use super::queue::{Batch, Event, Queue, What};
 use super::recorder::{Begun, log_cut};
 use super::{Naming, Settings, rotation};
+use crate::config::chain;
 use crate::log::Kind;
 
 /// What is written at once. Small enough to stay in a core's own cache between the escaping and the kernel's copy.
@@ -36,6 +37,8 @@ pub(super) struct Writer {
     text: Box<[u8]>,
     /// How much of it there is.
     filled: usize,
+    /// The last rotation failed, which has been told.
+    is_rotation_failing: bool,
 }
 
 /// A recording that is being written.
@@ -48,7 +51,7 @@ struct Open {
 impl Writer {
     pub(super) fn new(route: &str, settings: Settings, queue: Arc<Queue>) -> Self {
         let text = vec![0; TEXT_BYTES].into();
-        Self { route: route.to_owned(), settings, queue, open: HashMap::new(), text, filled: 0 }
+        Self { route: route.to_owned(), settings, queue, open: HashMap::new(), text, filled: 0, is_rotation_failing: false }
     }
 
     /// Writes until there will be nothing more.
@@ -171,8 +174,9 @@ impl Writer {
 
     fn end(&mut self, recording: u64) {
         let Some(mut open) = self.open.remove(&recording) else { return };
-        if let Err(cut) = open.file.finish() {
-            self.cut(open, &cut);
+        match open.file.finish() {
+            Ok(()) => drop(open), // and its lock: of two that began in one second it may be the older by its name
+            Err(cut) => self.cut(open, &cut),
         }
         self.rotate();
     }
@@ -201,12 +205,17 @@ impl Writer {
         }
     }
 
-    fn rotate(&self) {
-        if let Err(error) = rotation::rotate(&self.route, &self.settings, SystemTime::now()) {
+    /// Removes old recordings. That it fails is told once, and again after it has succeeded.
+    fn rotate(&mut self) {
+        let outcome = rotation::rotate(&self.route, &self.settings, SystemTime::now());
+        let was_failing = std::mem::replace(&mut self.is_rotation_failing, outcome.is_err());
+        if let Err(error) = outcome
+            && !was_failing
+        {
             warn!(
                 kind = Kind::RotationFailed.id(),
                 route = self.route,
-                %error,
+                error = chain(&error),
                 "old recordings are not removed: they may fill the disk"
             );
         }

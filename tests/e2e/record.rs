@@ -344,6 +344,42 @@ fn no_more_recordings_are_kept_than_asked_for() {
 }
 
 #[test]
+fn what_cannot_be_removed_is_told_once_and_by_its_name_until_it_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let stuck = directory.path().join("test-20200101T000000Z-00000001.js");
+    let old = directory.path().join("test-20200102T000000Z-00000002.js");
+    let target = Target::listen();
+    let mut proxy = serve(target.address(), &table(directory.path(), "keep-files = 1"));
+    let session = || {
+        let mut client = Client::open(proxy.address());
+        talk(&mut client, &mut target.accept());
+        end(&mut client);
+    };
+    let old_goes = || eventually("the old one is gone", || (!old.exists()).then_some(()));
+    // Before the first session nobody has looked yet; both its beginning and its end do.
+    fs::create_dir(&stuck).unwrap();
+    for _ in 0..2 {
+        fs::write(&old, "old").unwrap();
+        session();
+        old_goes();
+    }
+    let line = proxy.log_line("old recordings are not removed");
+    assert!(line.contains(&format!("error=\"cannot remove {}: ", stuck.display())), "{line}");
+    // It succeeds, and is told again when it fails once more.
+    fs::remove_dir(&stuck).unwrap();
+    fs::write(&old, "old").unwrap();
+    session();
+    old_goes();
+    only(directory.path());
+    fs::create_dir(&stuck).unwrap();
+    session();
+    proxy.nth_log_line("old recordings are not removed", 1);
+    proxy.signal(Signal::SIGTERM);
+    proxy.wait();
+    assert_eq!(proxy.log_lines().iter().filter(|line| line.contains("old recordings are not removed")).count(), 2);
+}
+
+#[test]
 fn a_reload_changes_where_new_sessions_are_recorded() {
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (directory.path().join("old"), directory.path().join("new"));
