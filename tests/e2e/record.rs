@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 
@@ -341,6 +341,22 @@ fn no_more_recordings_are_kept_than_asked_for() {
     assert_eq!(names[..3], ["notes", "test-20200108T000000Z-00000008.js", "test-20200109T000000Z-00000009.js"]);
     end(&mut client);
     whole(&directory.path().join(&names[3]));
+}
+
+/// After a restart without sessions as well: what is in old recordings does not become less secret.
+#[test]
+fn what_is_too_old_goes_without_any_session() {
+    let directory = tempfile::tempdir().unwrap();
+    let [old, young] = [3, 1].map(|hours| {
+        let path = directory.path().join(format!("test-20200101T000000Z-0000000{hours}.js"));
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(hours)).unwrap();
+        path
+    });
+    let target = Target::listen();
+    let _proxy = serve(target.address(), &table(directory.path(), "keep-age = \"2h\""));
+    eventually("the old one is gone", || (!old.exists()).then_some(()));
+    assert!(young.exists());
 }
 
 #[test]
