@@ -200,6 +200,16 @@ client     6 bytes in 1 entry
     assert!(chart[4].starts_with("           0") && chart[4].ends_with("1s 200ms"), "{chart:#?}");
 }
 
+#[test]
+fn a_summary_says_when_it_does_not_show_all_and_counts_as_people_do() {
+    let (_directory, path) =
+        written(format!("var VNC_frame_data = [\n'{{3{{{}',\n'}}17}}k',\n'EOF'];\n", "\\xff".repeat(30)));
+    let told = summary(&path).stdout;
+    let shown = r"\xff".repeat(16);
+    assert!(told.contains(&format!("\ntarget     30 bytes in 1 entry\n  begins   \"{shown}\"...\n")), "{told}");
+    assert!(told.contains("\nclient     1 byte in 1 entry\n  begins   \"k\"\n"), "{told}");
+}
+
 /// A terminal of that width, by way of script(1).
 #[test]
 fn on_a_terminal_the_timeline_fits_and_is_drawn_in_blocks() {
