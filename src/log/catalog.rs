@@ -485,7 +485,7 @@ records of the kernel (journalctl -k).",
             "\
 The route @WEBSOCKIFY_ROUTE@ is to keep so many recordings, or for so
 long, and what is beyond that could not be removed:
-    @WEBSOCKIFY_ERROR@
+    @WEBSOCKIFY_ERROR@: @WEBSOCKIFY_CAUSE@
 
 Recordings go on, and may fill the disk; what else is beyond the bound has
 been removed. Somebody may have changed the owner or the mode of the

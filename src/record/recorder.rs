@@ -15,7 +15,6 @@ use super::file::Cut;
 use super::format::Side;
 use super::queue::{Queue, RECORDING_BYTES_MAX, cost};
 use super::writer::Writer;
-use crate::config::chain;
 use crate::log::Kind;
 use crate::session::SessionId;
 
@@ -42,12 +41,13 @@ impl Recorder {
             is_writing: Mutex::new(false),
             numbers: AtomicU64::new(0),
         };
-        if removes_by_age && let Err(error) = recorder.start_writing() {
+        if removes_by_age && let Err(cause) = recorder.start_writing() {
             // The first session tries again.
             warn!(
                 kind = Kind::RotationFailed.id(),
                 route = recorder.route,
-                error = chain(&Cut::Thread(error)),
+                error = "cannot start the thread that removes them",
+                %cause,
                 "old recordings are not removed: they may fill the disk"
             );
         }

@@ -14,7 +14,6 @@ use super::format::{Side, entry_bytes_max, write_entry};
 use super::queue::{Batch, Event, Queue, What};
 use super::recorder::{Begun, log_cut};
 use super::{Naming, Settings, rotation};
-use crate::config::chain;
 use crate::log::Kind;
 
 /// What is written at once. Small enough to stay in a core's own cache between the escaping and the kernel's copy.
@@ -228,10 +227,12 @@ impl Writer {
         if let Err(error) = outcome
             && !was_failing
         {
+            let cause = std::error::Error::source(&error).map(tracing::field::display);
             warn!(
                 kind = Kind::RotationFailed.id(),
                 route = self.route,
-                error = chain(&error),
+                %error,
+                cause,
                 "old recordings are not removed: they may fill the disk"
             );
         }
