@@ -693,6 +693,26 @@ fn check_tells_per_route() {
     );
     assert!(host.starts_with("e.toml:2:10: warning: the host of target 'xxxx"), "{host}");
 
+    let records = |name: &str, directory: &str| {
+        let listen = format!("listen = \"/run/{name}.sock\"\ntarget = \"127.0.0.1:1\"");
+        write(&format!("{name}.toml"), &format!("{listen}\n[record]\ndirectory = \"{directory}\""));
+    };
+    records("k", "/var/lib/websockify/shared");
+    records("l", "/var/lib/websockify/shared/l");
+    records("m", "/var/log/websockify");
+    records("n", "/var/lib/websockify/n");
+    let (exit, out, problems) = check(&["k", "l", "m", "n"]);
+    assert_eq!((exit, out.as_str()), (Exit::Success, "k: ok\nl: ok\nm: ok\nn: ok\n"));
+    let said = [
+        "k.toml:2:10: warning: not as a systemd unit: systemd would take /var/lib/websockify/shared away from this service at \
+         each start of that of 'l', which records there too: write record.directory = \"/var/lib/websockify/k\"",
+        "l.toml:2:10: warning: not as a systemd unit: systemd would take /var/lib/websockify/shared/l away from this service at \
+         each start of that of 'k', which records there too: write record.directory = \"/var/lib/websockify/l\"",
+        "m.toml:2:10: warning: not as a systemd unit: the service's user cannot write into /var/log/websockify itself, which \
+         holds the directories of the routes: write record.directory = \"/var/log/websockify/m\"",
+    ];
+    assert_eq!(problems.lines().collect::<Vec<_>>(), said);
+
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     write("f.toml", &format!("listen = [\"/run/f.sock\", \"{address}\"]\ntarget = \"127.0.0.1:1\""));

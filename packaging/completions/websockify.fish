@@ -86,7 +86,7 @@ complete -c websockify -n "__fish_websockify_using_subcommand generate" -l confi
 complete -c websockify -n "__fish_websockify_using_subcommand generate" -l user -d 'For the manager of a user, not of the system'
 complete -c websockify -n "__fish_websockify_using_subcommand generate" -s h -l help -d 'Print help'
 complete -c websockify -n "__fish_websockify_using_subcommand replay" -l speed -d 'So many times as fast as it was; 0 or max: as fast as the browser takes it' -r
-complete -c websockify -n "__fish_websockify_using_subcommand replay" -l hold -d 'Keep the session open for so long after the last word, such as 30s, so that the last picture can be looked at' -r
+complete -c websockify -n "__fish_websockify_using_subcommand replay" -l hold -d 'Keep the session open for so many seconds after the last word, or a time such as 2m, so that the last picture can be looked at' -r
 complete -c websockify -n "__fish_websockify_using_subcommand replay" -l web -d 'Serve the files of DIR on the same port, such as noVNC\'s' -r -F
 complete -c websockify -n "__fish_websockify_using_subcommand replay" -l summary -d 'Tell what is in it, and serve nothing'
 complete -c websockify -n "__fish_websockify_using_subcommand replay" -s h -l help -d 'Print help'

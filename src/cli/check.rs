@@ -19,12 +19,12 @@ use crate::tls::{Tls, TlsError};
 /// Writes `NAME: ok` for each sound route to `out`, and all problems to `problems`.
 pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -> io::Result<Exit> {
     let surroundings = Surroundings::of_this_process();
-    let Survey { loaded, problems: found, .. } = config::survey(&routes.directory, &routes.names, &surroundings);
+    let Survey { loaded: all, problems: found, .. } = config::survey(&routes.directory, &routes.names, &surroundings);
     let mut exit = if found.is_empty() { Exit::Success } else { Exit::Config };
     for problem in &found {
         writeln!(problems, "{problem}")?;
     }
-    for loaded in &loaded {
+    for loaded in &all {
         let mut sound = !found.iter().any(|problem| concerns(problem, loaded));
         if let Err(error) = Tls::load(loaded.route.tls.as_ref()) {
             let place = loaded.places.certificate.as_ref().unwrap_or(&loaded.places.target);
@@ -36,7 +36,7 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                 sound = false;
             }
         }
-        for (listen, misfit) in misfits(&loaded.route) {
+        for (listen, misfit) in misfits(&loaded.route, &all) {
             let place = listen.and_then(|index| loaded.places.listen.get(index)).unwrap_or(&loaded.places.target);
             writeln!(problems, "{place}: warning: not as a systemd unit: {misfit}")?;
         }

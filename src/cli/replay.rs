@@ -31,7 +31,10 @@ pub struct Replay {
 impl From<&ReadError> for Exit {
     fn from(error: &ReadError) -> Self {
         match error {
-            ReadError::Damaged { .. } | ReadError::Empty { .. } | ReadError::LongLine { .. } => Self::BadData,
+            ReadError::Damaged { .. }
+            | ReadError::Empty { .. }
+            | ReadError::LongLine { .. }
+            | ReadError::NoFile { .. } => Self::BadData,
             ReadError::Open { .. } | ReadError::Read { .. } => Self::SystemError,
         }
     }
@@ -42,9 +45,15 @@ pub fn summarize(file: &Path) -> Exit {
     let summary = Reader::open(file).and_then(Summary::read);
     match summary {
         Ok(summary) => {
-            // A reader that went away (`| head -1`) is not an error.
-            let _ = io::stdout().write_all(summary.text(style()).as_bytes());
-            Exit::Success
+            let mut out = io::stdout().lock();
+            match out.write_all(summary.text(style()).as_bytes()).and_then(|()| out.flush()) {
+                // A reader that went away (`| head -1`) is not an error.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    eprintln!("websockify: error: cannot write the summary: {error}");
+                    Exit::SystemError
+                }
+                _ => Exit::Success,
+            }
         }
         Err(error) => {
             eprintln!("websockify: error: {}", chain(&error));
@@ -52,6 +61,19 @@ pub fn summarize(file: &Path) -> Exit {
         }
     }
 }
+
+/// How long `--hold` is: seconds, as other players take them, or a time with its unit.
+pub(super) fn hold(text: &str) -> Result<Duration, HoldError> {
+    match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| HoldError),
+        Err(_) => humantime::parse_duration(text).map_err(|_| HoldError),
+    }
+}
+
+/// Something else was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a number of seconds, such as 5, or a time such as 500ms or 2m")]
+pub(super) struct HoldError;
 
 /// As wide as the terminal, with its block characters; 80 columns of ASCII for everything that is not one.
 fn style() -> Style {
@@ -64,4 +86,19 @@ fn style() -> Style {
     // The first of these that is there decides, as everywhere.
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(says).unwrap_or_default().to_lowercase();
     Style { columns, blocks: locale.contains("utf-8") || locale.contains("utf8") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_alone_is_seconds() {
+        for (text, time) in [("5", 5000), ("0", 0), ("0.5", 500), ("5s", 5000), ("500ms", 500), ("2m", 120_000)] {
+            assert_eq!(hold(text), Ok(Duration::from_millis(time)), "{text}");
+        }
+        for text in ["", "-1", "nan", "inf", "1e300", "5 x", "long"] {
+            assert_eq!(hold(text), Err(HoldError), "{text}");
+        }
+    }
 }

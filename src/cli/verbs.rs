@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, Parser};
 
 use super::exit::{Answer, Exit};
 use super::generate::{Generate, Report};
+use super::replay::hold;
 use super::{Command, Replay, Routes, Serve};
 use crate::config;
 use crate::log;
@@ -84,8 +85,8 @@ enum Verb {
         /// So many times as fast as it was; 0 or max: as fast as the browser takes it
         #[arg(long, value_name = "N", default_value = "1", conflicts_with = "summary")]
         speed: Speed,
-        /// Keep the session open for so long after the last word, such as 30s, so that the last picture can be looked at
-        #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration,
+        /// Keep the session open for so many seconds after the last word, or a time such as 2m, so that the last picture can be looked at
+        #[arg(long, value_name = "TIME", default_value = "0", value_parser = hold,
               conflicts_with = "summary")]
         hold: Duration,
         /// Serve the files of DIR on the same port, such as noVNC's

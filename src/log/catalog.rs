@@ -486,10 +486,13 @@ records of the kernel (journalctl -k).",
             "\
 The route @WEBSOCKIFY_ROUTE@ is to keep so many recordings, or for so
 long, and what is beyond that could not be removed:
-    @WEBSOCKIFY_ERROR@
+    @WEBSOCKIFY_ERROR@: @WEBSOCKIFY_CAUSE@
 
-Recordings go on, and may fill the disk. Somebody may have changed the
-owner or the mode of the directory that `record.directory` names.",
+Recordings go on, and may fill the disk; what else is beyond the bound has
+been removed. Somebody may have changed the owner or the mode of the
+directory that `record.directory` names, or put something there with the
+name of a recording that is none, such as a link: remove it. This is told
+once, and again only after all could be removed.",
         ),
         Kind::ReplayFailed => (
             "A replay cannot go on",

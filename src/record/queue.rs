@@ -104,7 +104,8 @@ impl Queue {
         is_taken
     }
 
-    /// Puts a recording's end in: there are no more of these than beginnings.
+    /// Puts a recording's end in, whatever else waits: there are two at most of each that has begun, for one that is cut off here
+    /// ends again with its session.
     pub(super) fn end(&self, recording: u64) {
         let mut content = self.lock();
         content.batch.events.push(Event { recording, what: What::Ended });

@@ -3,11 +3,13 @@
 //! Promise: memory for one line, however long the recording is; and a recording whose writer was killed is read up to its last
 //! whole entry, and said to have no end.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
+use nix::libc;
 
 use super::format::Entry;
 use super::parse::{Encoding, Line, Mistake, Parser};
@@ -44,6 +46,12 @@ pub enum ReadError {
         path: PathBuf,
         /// From 1.
         line: u64,
+    },
+    /// A directory, a FIFO, a device: nothing that can be read from its beginning again and again.
+    #[error("{} is not a regular file", path.display())]
+    NoFile {
+        /// What is none.
+        path: PathBuf,
     },
     /// The system would not open it.
     #[error("cannot open {}", path.display())]
@@ -91,7 +99,11 @@ impl Reader {
     /// Opens the file, and reads up to where its entries begin.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let open = |source| ReadError::Open { path: path.to_owned(), source };
-        let file = File::open(path).map_err(open)?;
+        // At once: to open a FIFO would wait for somebody who writes into it.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(open)?;
+        if !file.metadata().map_err(open)?.is_file() {
+            return Err(ReadError::NoFile { path: path.to_owned() });
+        }
         let mut raw = BufReader::with_capacity(BUFFER_BYTES, file);
         let form = match raw.fill_buf().map_err(open)? {
             [0x1F, 0x8B, ..] => Form::Gzip,

@@ -18,7 +18,8 @@ use super::writer::Writer;
 use crate::log::Kind;
 use crate::session::SessionId;
 
-/// Records the sessions of a route. Its thread begins with the first of them, and ends with the last after it is dropped.
+/// Records the sessions of a route. Its thread begins with the first of them, or at once where recordings become too old without
+/// any; it ends with the last session after the recorder is dropped.
 #[derive(Debug)]
 pub struct Recorder {
     route: String,
@@ -29,15 +30,28 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Nothing is made yet: a process may still go to the background.
+    /// Nothing is made yet, and no thread unless there is a bound to the age, which only a route's file has: the classic command
+    /// line may still take the process to the background.
     pub fn new(route: &str, settings: Settings) -> Self {
-        Self {
+        let removes_by_age = settings.age_max.is_some();
+        let recorder = Self {
             route: route.to_owned(),
             settings,
             queue: Arc::default(),
             is_writing: Mutex::new(false),
             numbers: AtomicU64::new(0),
+        };
+        if removes_by_age && let Err(cause) = recorder.start_writing() {
+            // The first session tries again.
+            warn!(
+                kind = Kind::RotationFailed.id(),
+                route = recorder.route,
+                error = "cannot start the thread that removes them",
+                %cause,
+                "old recordings are not removed: they may fill the disk"
+            );
         }
+        recorder
     }
 
     /// Begins to record a session that got its 101 at `began`, on the process's connection of that number. None: it cannot be

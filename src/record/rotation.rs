@@ -24,6 +24,15 @@ const SESSION_BYTES: usize = 8;
 /// What is behind the session.
 const ENDINGS: [&str; 3] = [".js", ".js.gz", ".js.zst"];
 
+/// Something that should go and stays, or could not be looked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RotationError {
+    #[error("cannot list {}", path.display())]
+    List { path: PathBuf, source: io::Error },
+    #[error("cannot remove {}", path.display())]
+    Remove { path: PathBuf, source: io::Error },
+}
+
 /// What the file of a session is called.
 pub(super) fn file_name(route: &str, time: SystemTime, session: SessionId, form: Form) -> String {
     let time = humantime::format_rfc3339_seconds(time).to_string().replace(['-', ':'], "");
@@ -35,25 +44,33 @@ pub(super) fn file_name(route: &str, time: SystemTime, session: SessionId, form:
     format!("{route}-{time}-{session}{ending}")
 }
 
-/// Removes what is more or older than the settings allow.
-pub(super) fn rotate(route: &str, settings: &Settings, now: SystemTime) -> io::Result<()> {
+/// Removes what is more or older than the settings allow. What cannot be removed keeps nothing else from it: the first such
+/// error is returned when all is done.
+pub(super) fn rotate(route: &str, settings: &Settings, now: SystemTime) -> Result<(), RotationError> {
     let Naming::InDirectory(directory) = &settings.naming else { return Ok(()) };
     if settings.files_max.is_none() && settings.age_max.is_none() {
         return Ok(());
     }
-    let mut files = recordings(directory, route)?;
+    let mut files = match recordings(directory, route) {
+        // The first recording makes it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|source| RotationError::List { path: directory.clone(), source })?,
+    };
     files.sort_unstable(); // by time: the newest last
     let surplus = settings.files_max.map_or(0, |max| files.len().saturating_sub(max.get()));
-    for (index, path) in files.iter().enumerate() {
+    let mut outcome = Ok(());
+    for (index, path) in files.into_iter().enumerate() {
         let is_old = || {
-            let changed = fs::metadata(path).and_then(|found| found.modified()).ok()?;
+            let changed = fs::metadata(&path).and_then(|found| found.modified()).ok()?;
             Some(now.duration_since(changed).ok()? > settings.age_max?)
         };
-        if index < surplus || is_old() == Some(true) {
-            remove(path)?;
+        if (index < surplus || is_old() == Some(true))
+            && let Err(source) = remove(&path)
+        {
+            outcome = outcome.and(Err(RotationError::Remove { path, source }));
         }
     }
-    Ok(())
+    outcome
 }
 
 /// The recordings of `route` in the directory.
@@ -161,6 +178,29 @@ mod tests {
         left.insert(0, "vnc-2-20250101T000000Z-00000000.js".to_owned());
         left.sort_unstable();
         assert_eq!(names(directory.path()), left);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_named_and_keeps_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |day: u8| directory.path().join(format!("vnc-202611{day:02}T000000Z-0000000{day}.js"));
+        std::os::unix::fs::symlink("/dev/null", path(1)).unwrap();
+        fs::create_dir(path(2)).unwrap();
+        for day in 3..=5 {
+            fs::write(path(day), "").unwrap();
+        }
+        let settings = Settings { files_max: NonZeroUsize::new(1), ..settings(directory.path()) };
+        let error = rotate("vnc", &settings, SystemTime::now()).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot remove {}", path(1).display()));
+        let left = [1, 2, 5].map(|day| path(day).file_name().unwrap().to_str().unwrap().to_owned());
+        assert_eq!(names(directory.path()), left);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_yet_has_nothing_to_remove() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings { files_max: NonZeroUsize::new(1), ..settings(&directory.path().join("later")) };
+        rotate("vnc", &settings, SystemTime::now()).unwrap();
     }
 
     #[test]

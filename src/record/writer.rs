@@ -36,6 +36,10 @@ pub(super) struct Writer {
     text: Box<[u8]>,
     /// How much of it there is.
     filled: usize,
+    /// When to look next for recordings that have become too old, whatever else there is to do.
+    next_rotation: Instant,
+    /// The last rotation failed, which has been told.
+    is_rotation_failing: bool,
 }
 
 /// A recording that is being written.
@@ -48,25 +52,40 @@ struct Open {
 impl Writer {
     pub(super) fn new(route: &str, settings: Settings, queue: Arc<Queue>) -> Self {
         let text = vec![0; TEXT_BYTES].into();
-        Self { route: route.to_owned(), settings, queue, open: HashMap::new(), text, filled: 0 }
+        Self {
+            route: route.to_owned(),
+            settings,
+            queue,
+            open: HashMap::new(),
+            text,
+            filled: 0,
+            next_rotation: Instant::now(), // what an earlier process has left may be too old already
+            is_rotation_failing: false,
+        }
     }
 
     /// Writes until there will be nothing more.
     pub(super) fn run(mut self) {
-        while let Some(batch) = self.queue.take(self.patience()) {
-            let is_idle = batch.events.is_empty() && !self.has_pending();
+        while let Some(batch) = self.queue.take(self.patience(Instant::now())) {
             let blocks = self.write(batch);
             self.queue.give_back(blocks);
-            self.tend();
-            if is_idle {
-                self.rotate();
-            }
+            self.look_after_files(Instant::now());
         }
     }
 
     /// How long nothing may come before something else is to be done.
-    fn patience(&self) -> Duration {
-        if self.has_pending() { TENDING_INTERVAL } else { ROTATION_INTERVAL }
+    fn patience(&self, now: Instant) -> Duration {
+        let until_rotation = self.next_rotation.saturating_duration_since(now);
+        if self.has_pending() { TENDING_INTERVAL.min(until_rotation) } else { until_rotation }
+    }
+
+    /// What time does to files, those that are being written and those that were.
+    fn look_after_files(&mut self, now: Instant) {
+        self.tend(now);
+        if now >= self.next_rotation {
+            self.next_rotation = now + ROTATION_INTERVAL;
+            self.rotate();
+        }
     }
 
     fn has_pending(&self) -> bool {
@@ -171,8 +190,9 @@ impl Writer {
 
     fn end(&mut self, recording: u64) {
         let Some(mut open) = self.open.remove(&recording) else { return };
-        if let Err(cut) = open.file.finish() {
-            self.cut(open, &cut);
+        match open.file.finish() {
+            Ok(()) => drop(open), // and its lock: of two that began in one second it may be the older by its name
+            Err(cut) => self.cut(open, &cut),
         }
         self.rotate();
     }
@@ -190,9 +210,8 @@ impl Writer {
         }
     }
 
-    /// What time does to files.
-    fn tend(&mut self) {
-        let now = Instant::now();
+    /// What time does to files that are being written.
+    fn tend(&mut self, now: Instant) {
         let failed = self.open.iter_mut().filter_map(|(number, open)| Some((*number, open.file.tend(now).err()?)));
         for (number, cut) in failed.collect::<Vec<_>>() {
             if let Some(open) = self.open.remove(&number) {
@@ -201,14 +220,72 @@ impl Writer {
         }
     }
 
-    fn rotate(&self) {
-        if let Err(error) = rotation::rotate(&self.route, &self.settings, SystemTime::now()) {
+    /// Removes old recordings. That it fails is told once, and again after it has succeeded.
+    fn rotate(&mut self) {
+        let outcome = rotation::rotate(&self.route, &self.settings, SystemTime::now());
+        let was_failing = std::mem::replace(&mut self.is_rotation_failing, outcome.is_err());
+        if let Err(error) = outcome
+            && !was_failing
+        {
+            let cause = std::error::Error::source(&error).map(tracing::field::display);
             warn!(
                 kind = Kind::RotationFailed.id(),
                 route = self.route,
                 %error,
+                cause,
                 "old recordings are not removed: they may fill the disk"
             );
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::record::Form;
+
+    fn too_old(directory: &Path) -> std::path::PathBuf {
+        let path = directory.join("vnc-20200101T000000Z-00000001.js");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(3)).unwrap();
+        path
+    }
+
+    /// Sessions that say something every few minutes all day long are no reason to keep yesterday's.
+    #[test]
+    fn what_is_too_old_is_looked_for_once_an_hour_however_much_comes() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            naming: Naming::InDirectory(directory.path().to_owned()),
+            compression: Form::Plain,
+            size_max: None,
+            files_max: None,
+            age_max: Some(Duration::from_hours(2)),
+        };
+        let queue = Arc::<Queue>::default();
+        let mut writer = Writer::new("vnc", settings, Arc::clone(&queue));
+        let begun = Instant::now();
+        let mut look_after = |minutes: u64| {
+            let now = begun + Duration::from_mins(minutes);
+            assert!(queue.say(7, Side::Client, 0, b"word"));
+            let batch = queue.take(writer.patience(now)).unwrap();
+            assert_eq!(batch.events.len(), 1);
+            let blocks = writer.write(batch);
+            queue.give_back(blocks);
+            writer.look_after_files(now);
+            writer.patience(now)
+        };
+        let path = too_old(directory.path());
+        assert_eq!(look_after(1), ROTATION_INTERVAL);
+        assert!(!path.exists(), "it was too old from the beginning");
+        too_old(directory.path());
+        assert_eq!(look_after(21), Duration::from_mins(40));
+        assert_eq!(look_after(41), Duration::from_mins(20));
+        assert!(path.exists(), "an hour is not over");
+        look_after(61);
+        assert!(!path.exists());
     }
 }

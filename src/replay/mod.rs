@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
@@ -28,6 +28,10 @@ use crate::record::reader::{ReadError, Reader};
 
 /// Sessions at a time: each has the file open.
 const SESSIONS_MAX: usize = 256;
+
+/// Reading blocks, and what a recording has for nobody, or a client that takes everything, would never let go of the thread: after
+/// so much it is the others' turn.
+const TURN_BYTES: usize = 256 * 1024;
 
 /// The pause after a failed accept: descriptors have run out, and one may be free by then.
 const BACKOFF: Duration = Duration::from_millis(100);
@@ -119,7 +123,13 @@ async fn serve(stream: TcpStream, file: &Path, speed: Speed, hold: Duration) {
 async fn play(write: &mut (impl tokio::io::AsyncWrite + Unpin), file: &Path, speed: Speed) -> Result<(), Interruption> {
     let mut reader = Reader::open(file)?;
     let started = Instant::now();
+    let mut turn = 0;
     while let Some(entry) = reader.next_entry()? {
+        turn += entry.payload.len();
+        if turn >= TURN_BYTES {
+            turn = 0;
+            yield_now().await;
+        }
         if entry.side == Side::Client {
             continue;
         }
@@ -135,4 +145,39 @@ async fn play(write: &mut (impl tokio::io::AsyncWrite + Unpin), file: &Path, spe
 async fn ignore(mut read: OwnedReadHalf) {
     let mut buffer = [0; 4096];
     while matches!(read.read(&mut buffer).await, Ok(1..)) {}
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// Neither what is skipped, nor a client that takes everything at once, is a reason for others to wait.
+    #[tokio::test]
+    async fn a_large_recording_lets_others_have_their_turn() {
+        for mark in ['}', '{'] {
+            let mut recording = tempfile::NamedTempFile::new().unwrap();
+            writeln!(recording, "var VNC_frame_data = [").unwrap();
+            for _ in 0..64 {
+                writeln!(recording, "'{mark}0{mark}{}',", "x".repeat(64 * 1024)).unwrap();
+            }
+            writeln!(recording, "'EOF'];").unwrap();
+            let mut turns = 0;
+            let others = async {
+                loop {
+                    turns += 1;
+                    yield_now().await;
+                }
+            };
+            let mut sink = tokio::io::sink();
+            tokio::select! {
+                biased;
+                played = play(&mut sink, recording.path(), Speed::Max) => played.unwrap(),
+                () = others => unreachable!("it does not end"),
+            }
+            assert!(turns >= 15, "{mark}: {turns}");
+        }
+    }
 }

@@ -71,12 +71,13 @@ impl Summary {
         for (side, name) in sides {
             let Said { entries, bytes, first } = &self.said[side as usize];
             let size = if *bytes < 1024 { String::new() } else { format!(" ({})", ByteSize(*bytes)) };
-            let word = if *entries == 1 { "entry" } else { "entries" };
-            line(name, &format!("{bytes} bytes{size} in {entries} {word}"));
+            let (byte, entry) = (noun(*bytes, "byte", "bytes"), noun(*entries, "entry", "entries"));
+            line(name, &format!("{bytes} {byte}{size} in {entries} {entry}"));
             if !first.is_empty() {
-                let more = if *bytes > first.len() as u64 { "..." } else { "" };
                 let room = style.columns.saturating_sub("begins".len() + 5 + "\"\"...".len()).max(8);
-                line("  begins", &format!("\"{}\"{more}", shown(first, room)));
+                let (beginning, length) = shown(first, room);
+                let more = if *bytes > length as u64 { "..." } else { "" };
+                line("  begins", &format!("\"{beginning}\"{more}"));
             }
         }
         text.push('\n');
@@ -127,15 +128,20 @@ fn columns(style: Style) -> usize {
     style.columns.saturating_sub(12).max(8)
 }
 
-/// As much of the bytes as fits, in ASCII: whatever they are, they do nothing to a terminal.
-fn shown(bytes: &[u8], columns: usize) -> String {
-    let mut text = String::new();
+fn noun(count: u64, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
+/// As much of the bytes as fits, in ASCII: whatever they are, they do nothing to a terminal. And how many of them that is.
+fn shown(bytes: &[u8], columns: usize) -> (String, usize) {
+    let (mut text, mut length) = (String::new(), 0);
     for byte in bytes {
         let character = byte.escape_ascii().to_string();
         if text.len() + character.len() > columns {
             break;
         }
         text.push_str(&character);
+        length += 1;
     }
-    text
+    (text, length)
 }

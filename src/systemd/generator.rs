@@ -14,8 +14,8 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use super::unit_file::{Fit, UnitFile};
-use super::{service, socket};
-use crate::config::{self, Mistake, Problem, Route, Surroundings, Survey, Surveyed};
+use super::{recordings, service, socket};
+use crate::config::{self, Loaded, Mistake, Problem, Route, Surroundings, Survey, Surveyed};
 
 /// One run of the generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Generator {
         for file in &files {
             let route = loaded.iter().map(|loaded| &loaded.route).find(|route| route.name == file.name);
             let known = problems.iter().filter(|problem| problem.place.file == file.path).map(ToString::to_string);
-            let found = self.write_route(file, route, known.collect())?;
+            let found = self.write_route(file, route, &loaded, known.collect())?;
             lines.extend(found);
         }
         Ok(lines)
@@ -72,6 +72,7 @@ impl Generator {
         &self,
         file: &Surveyed,
         route: Option<&Route>,
+        all: &[Loaded],
         known: Vec<String>,
     ) -> Result<Vec<String>, GenerateError> {
         let mut found = Vec::new();
@@ -96,6 +97,10 @@ impl Generator {
         // Whatever cannot be written into the service's drop-in has to be said in its heading.
         let (_, unfit) = service::drop_in(&heading, route, self.scope);
         found.extend(unfit.into_iter().map(|unfit| format!("{}: {unfit}", file.path.display())));
+        if self.scope == Scope::System {
+            let misfit = route.and_then(|route| recordings::misfit(route, all.iter().map(|loaded| &loaded.route)));
+            found.extend(misfit.map(|misfit| format!("{}: {misfit}", file.path.display())));
+        }
         heading.problems = known.into_iter().chain(found.iter().cloned()).collect();
 
         let socket = socket::drop_in(&heading, &listen, &streams, route, self.scope);
@@ -120,15 +125,16 @@ impl Generator {
     }
 }
 
-/// What of a sound route its units cannot hold, though a daemon that binds by itself could serve it; with the position of the
-/// address in `listen` that it is about, if it is about one.
-pub(crate) fn misfits(route: &Route) -> Vec<(Option<usize>, String)> {
+/// What of a sound route its units cannot hold, beside `all` the others, though a daemon that binds by itself could serve it; with
+/// the position of the address in `listen` that it is about, if it is about one.
+pub(crate) fn misfits(route: &Route, all: &[Loaded]) -> Vec<(Option<usize>, String)> {
     let refusal = |address| socket::listen_streams(address).err().map(|error| error.to_string());
     let addresses = route.listen.iter().enumerate();
     let mut misfits: Vec<_> = addresses.filter_map(|(index, address)| Some((Some(index), refusal(address)?))).collect();
     let heading = Heading { name: route.name.clone(), source: None, description: None, problems: Vec::new() };
     let (_, unfit) = service::drop_in(&heading, Some(route), Scope::System);
     misfits.extend(unfit.into_iter().map(|unfit| (None, unfit.to_string())));
+    misfits.extend(recordings::misfit(route, all.iter().map(|loaded| &loaded.route)).map(|misfit| (None, misfit)));
     misfits
 }
 

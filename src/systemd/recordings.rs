@@ -29,9 +29,42 @@ impl<'a> Place<'a> {
     }
 }
 
+/// What systemd manages, and the keys for what is below.
+const MANAGED: [(&str, &str); 3] = [("/var/lib", "State"), ("/var/log", "Logs"), ("/var/cache", "Cache")];
+
+/// Why the service of `route` could not keep recordings where it is to, whatever its drop-in says. `others` may name it, too.
+pub(super) fn misfit<'a>(route: &Route, others: impl IntoIterator<Item = &'a Route>) -> Option<String> {
+    let cure = |root: &Path| format!("write record.directory = \"{}/websockify/{}\"", root.display(), route.name);
+    match record_directory(route)? {
+        Place::Elsewhere(path) => {
+            let root =
+                MANAGED.map(|(root, _)| Path::new(root)).into_iter().find(|root| path == root.join("websockify"))?;
+            Some(format!(
+                "the service's user cannot write into {} itself, which holds the directories of the routes: {}",
+                path.display(),
+                cure(root)
+            ))
+        }
+        Place::Managed { key, below } => {
+            let shares = |other: &&Route| {
+                other.name != route.name
+                    && matches!(record_directory(other), Some(Place::Managed { key: its_key, below: its })
+                        if its_key == key && (its.starts_with(below) || below.starts_with(its)))
+            };
+            let other = others.into_iter().find(shares)?;
+            let root = MANAGED.into_iter().find(|(_, its_key)| *its_key == key).map(|(root, _)| Path::new(root))?;
+            Some(format!(
+                "systemd would take {} away from this service at each start of that of '{}', which records there too: {}",
+                root.join(below).display(),
+                other.name,
+                cure(root)
+            ))
+        }
+    }
+}
+
 /// Where `route` records.
 pub(super) fn record_directory(route: &Route) -> Option<Place<'_>> {
-    const MANAGED: [(&str, &str); 3] = [("/var/lib", "State"), ("/var/log", "Logs"), ("/var/cache", "Cache")];
     let Naming::InDirectory(path) = &route.record.as_ref()?.naming else { return None };
     let managed = MANAGED.into_iter().find_map(|(root, key)| {
         let below = path.strip_prefix(root).ok()?;

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 
@@ -341,6 +341,58 @@ fn no_more_recordings_are_kept_than_asked_for() {
     assert_eq!(names[..3], ["notes", "test-20200108T000000Z-00000008.js", "test-20200109T000000Z-00000009.js"]);
     end(&mut client);
     whole(&directory.path().join(&names[3]));
+}
+
+/// After a restart without sessions as well: what is in old recordings does not become less secret.
+#[test]
+fn what_is_too_old_goes_without_any_session() {
+    let directory = tempfile::tempdir().unwrap();
+    let [old, young] = [3, 1].map(|hours| {
+        let path = directory.path().join(format!("test-20200101T000000Z-0000000{hours}.js"));
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(hours)).unwrap();
+        path
+    });
+    let target = Target::listen();
+    let _proxy = serve(target.address(), &table(directory.path(), "keep-age = \"2h\""));
+    eventually("the old one is gone", || (!old.exists()).then_some(()));
+    assert!(young.exists());
+}
+
+#[test]
+fn what_cannot_be_removed_is_told_once_and_by_its_name_until_it_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let stuck = directory.path().join("test-20200101T000000Z-00000001.js");
+    let old = directory.path().join("test-20200102T000000Z-00000002.js");
+    let target = Target::listen();
+    let mut proxy = serve(target.address(), &table(directory.path(), "keep-files = 1"));
+    let session = || {
+        let mut client = Client::open(proxy.address());
+        talk(&mut client, &mut target.accept());
+        end(&mut client);
+    };
+    let old_goes = || eventually("the old one is gone", || (!old.exists()).then_some(()));
+    // Before the first session nobody has looked yet; both its beginning and its end do.
+    fs::create_dir(&stuck).unwrap();
+    for _ in 0..2 {
+        fs::write(&old, "old").unwrap();
+        session();
+        old_goes();
+    }
+    let line = proxy.log_line("old recordings are not removed");
+    assert!(line.contains(&format!("error=\"cannot remove {}\" cause=", stuck.display())), "{line}");
+    // It succeeds, and is told again when it fails once more.
+    fs::remove_dir(&stuck).unwrap();
+    fs::write(&old, "old").unwrap();
+    session();
+    old_goes();
+    only(directory.path());
+    fs::create_dir(&stuck).unwrap();
+    session();
+    proxy.nth_log_line("old recordings are not removed", 1);
+    proxy.signal(Signal::SIGTERM);
+    proxy.wait();
+    assert_eq!(proxy.log_lines().iter().filter(|line| line.contains("old recordings are not removed")).count(), 2);
 }
 
 #[test]

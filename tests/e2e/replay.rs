@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use tempfile::TempDir;
 
 use crate::support::client::Client;
@@ -73,7 +75,7 @@ fn a_replay_goes_faster_or_as_fast_as_it_can_and_holds_the_end() {
         begun.elapsed()
     };
     let (twice, most, held) =
-        (lasts(&["--speed", "2"]), lasts(&["--speed", "max"]), lasts(&["--speed", "0", "--hold", "1s"]));
+        (lasts(&["--speed", "2"]), lasts(&["--speed", "max"]), lasts(&["--speed", "0", "--hold", "1"]));
     assert!(twice >= Duration::from_millis(550) && twice < Duration::from_millis(1150), "{twice:?}");
     assert!(most < Duration::from_millis(500), "{most:?}");
     assert!(held >= Duration::from_secs(1), "{held:?}");
@@ -176,6 +178,37 @@ fn what_is_no_recording_is_refused_before_anybody_connects() {
     assert_eq!((refused.code, refused.stderr), (71, said));
 }
 
+/// Nobody writes into the FIFO: whoever opens it waits.
+#[test]
+fn what_is_no_file_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    for path in [fifo.as_path(), directory.path(), Path::new("/dev/null")] {
+        let file = path.to_str().unwrap();
+        for arguments in [&["replay", file, "127.0.0.1:0"][..], &["replay", "--summary", file]] {
+            let refused = run(arguments);
+            let said = format!("websockify: error: {file} is not a regular file\n");
+            assert_eq!((refused.code, refused.stdout, refused.stderr), (65, String::new(), said));
+        }
+    }
+}
+
+#[test]
+fn a_summary_that_cannot_be_written_is_an_error_unless_nobody_wants_it() {
+    let (_directory, path) = written(SESSION);
+    let mut command = Command::new(BINARY);
+    command.args(["replay", "--summary"]).arg(&path).stderr(Stdio::piped());
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let told = command.stdout(full).output().unwrap();
+    let said = "websockify: error: cannot write the summary: No space left on device (os error 28)\n";
+    assert_eq!((told.status.code(), String::from_utf8_lossy(&told.stderr).as_ref()), (Some(71), said));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let told = command.stdout(writer).output().unwrap();
+    assert_eq!((told.status.code(), String::from_utf8_lossy(&told.stderr).as_ref()), (Some(0), ""));
+}
+
 #[test]
 fn a_summary_tells_what_is_in_a_recording() {
     let (_directory, path) = written(SESSION);
@@ -198,6 +231,16 @@ client     6 bytes in 1 entry
     assert!(chart[0].starts_with("target     @          "), "{chart:#?}");
     assert!(chart[2].starts_with("client      @") || chart[2].starts_with("client     @"), "{chart:#?}");
     assert!(chart[4].starts_with("           0") && chart[4].ends_with("1s 200ms"), "{chart:#?}");
+}
+
+#[test]
+fn a_summary_says_when_it_does_not_show_all_and_counts_as_people_do() {
+    let (_directory, path) =
+        written(format!("var VNC_frame_data = [\n'{{3{{{}',\n'}}17}}k',\n'EOF'];\n", "\\xff".repeat(30)));
+    let told = summary(&path).stdout;
+    let shown = r"\xff".repeat(16);
+    assert!(told.contains(&format!("\ntarget     30 bytes in 1 entry\n  begins   \"{shown}\"...\n")), "{told}");
+    assert!(told.contains("\nclient     1 byte in 1 entry\n  begins   \"k\"\n"), "{told}");
 }
 
 /// A terminal of that width, by way of script(1).
