@@ -44,14 +44,14 @@ fn the_readmes_command_lines_are_understood() {
 
 #[test]
 fn the_readmes_route_is_sound() {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, routes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let text = readme(directory.path());
     let blocks = blocks(&text, "toml");
     assert!(!blocks.is_empty(), "the README has lost its route");
     for (number, toml) in blocks.iter().enumerate() {
-        fs::write(directory.path().join(format!("route-{number}.toml")), toml).unwrap();
+        fs::write(routes.path().join(format!("route-{number}.toml")), toml).unwrap();
         let mut check = Command::new(BINARY);
-        check.args(["check", "--config"]).arg(directory.path());
+        check.args(["check", "--config"]).arg(routes.path());
         let ended = outcome(&mut check);
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{toml}");
     }
