@@ -23,6 +23,7 @@
 //! | [`systemd`] | the sockets that systemd passes, and what it is told |
 //! | [`replay`] | the target that says again what a recording holds, and the summary of one |
 //! | [`access`] | who may connect |
+//! | `beneath` | files below a directory, and none above it |
 //! | [`tls`] | the first byte, certificates and their renewal |
 //! | [`http`] | requests and files, up to an upgrade |
 //! | [`target`] | where sessions go, and how to get there |
@@ -45,6 +46,7 @@
 //! * What a client can cause is an ending, not an error; what it sends is never trusted in a log line, and its query never logged.
 
 pub mod access;
+mod beneath;
 pub mod cli;
 pub mod config;
 mod connection;

@@ -1,27 +1,22 @@
 //! A directory below which files are opened, and above which none is.
 //!
-//! A path is resolved once, to a descriptor that can neither be read nor written (`O_PATH`). Where the kernel says that this
-//! descriptor is decides whether it may be served, and what is read is this same descriptor, opened again: there is no check
-//! that a symbolic link made a moment later could outrun. Whatever may not be served is "not found", so that an answer does not
-//! tell what exists elsewhere.
-//!
-//! openat2(2) would do it in one step, but a service with `DynamicUser=` has not got it: `RestrictSUIDSGID=`, which comes with
-//! that, forbids it, as its filter cannot look at the arguments.
+//! Whatever may not be served is "not found", so that an answer does not tell what exists elsewhere.
 
-use std::fs::{File, Metadata, read_link};
+use std::fs::{File, Metadata};
 use std::future::{Ready, ready};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::OFlag;
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::fs::{Backend, File as ServedFile};
+
+use crate::beneath::{self, open_again};
 
 /// A web root: where it is and whether links may lead out of it.
 #[derive(Clone, Debug)]
@@ -71,13 +66,7 @@ impl Root {
 
     /// A descriptor of what is at a path, which does nothing to it. Where a link leads out of the root, there is nothing.
     fn find(&self, path: &Path) -> io::Result<OwnedFd> {
-        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        let directory = open(&*self.path, flags | OFlag::O_DIRECTORY, Mode::empty())?;
-        let found = openat(&directory, path, flags, Mode::empty())?;
-        if self.follow_symlinks || place(&found)?.starts_with(place(&directory)?) {
-            return Ok(found);
-        }
-        Err(io::ErrorKind::NotFound.into())
+        if self.follow_symlinks { beneath::find(&self.path, path) } else { beneath::find_beneath(&self.path, path) }
     }
 }
 
@@ -96,21 +85,6 @@ fn visible(path: &Path) -> Option<PathBuf> {
         return None;
     }
     Some(if names.as_os_str().is_empty() { ".".into() } else { names })
-}
-
-/// Opens what a descriptor is of, to read it.
-fn open_again(found: &OwnedFd, flags: OFlag) -> io::Result<OwnedFd> {
-    Ok(open(&*by_descriptor(found), OFlag::O_RDONLY | OFlag::O_CLOEXEC | flags, Mode::empty())?)
-}
-
-/// Where the kernel says that a descriptor is, whatever way it was found by.
-fn place(found: &OwnedFd) -> io::Result<PathBuf> {
-    let link = by_descriptor(found);
-    read_link(&link).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", link.display())))
-}
-
-fn by_descriptor(found: &OwnedFd) -> PathBuf {
-    format!("/proc/self/fd/{}", found.as_raw_fd()).into()
 }
 
 /// tower-http's way to files. A slow disk must not hold up the sessions of this thread, so each operation runs on the

@@ -49,6 +49,7 @@ IN_A_NAMESPACE = (
 ELSEWHERE = {
     "programs::": "programs are wrapped by a command line here, which is no unit's",
     "record::a_full_disk": "the test mounts a disk, as root",
+    "token_services::": "Redis, and openssl which signs the tokens, are not in the machines",
     "routes::check_says_which": "an administrator's check looks at the processes of others",
     "record::a_disk_that_stands_still": "the test mounts a disk, as root",
     "record::what_a_disk_does_not_take": "the test mounts a disk, as root",

@@ -1,20 +1,21 @@
 //! Directories that are looked into with a token's text: a file for each token, or sockets by their names.
 //!
-//! Promise: nothing outside the directory is ever opened, for the kernel resolves the name beneath it, in one step
-//! (openat2(2)): no `..`, no absolute path and no symbolic link leads out. Whatever may not be reached is unknown, so that
-//! an answer does not tell what exists elsewhere. A name with a dot at its start is nobody's token.
+//! Promise: nothing outside the directory is ever read or connected to: no `..`, no absolute path and no symbolic link leads
+//! out ([`crate::beneath`]). Whatever may not be reached is unknown, so that an answer does not tell what exists elsewhere. A name
+//! with a dot at its start is nobody's token.
 
 use std::fs::File;
-use std::io::Read as _;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{SFlag, fstat};
 use tokio::task::spawn_blocking;
 
 use super::{LookupError, SourceError, answer};
+use crate::beneath::{find_beneath, open_again, place};
 use crate::target::Target;
 use crate::target::token::Token;
 
@@ -42,13 +43,13 @@ impl Names {
             return Err(LookupError::Unknown);
         }
         let content = blocking(move || {
-            // To open a FIFO must not wait for its writer.
-            let file =
-                File::from(open_beneath(&directory, &name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?);
+            let found = found_by(&directory, &name)?;
             let failed = |source| SourceError::Read { path: directory.clone(), source };
-            if !file.metadata().map_err(failed)?.is_file() {
+            // Before it is opened: to open a FIFO waits for its writer, and to open a device may do anything.
+            if !is(&found, SFlag::S_IFREG).map_err(failed)? {
                 return Err(LookupError::Unknown);
             }
+            let file = File::from(open_again(&found, OFlag::empty()).map_err(failed)?);
             let mut content = Vec::new();
             file.take(BYTES_MAX + 1).read_to_end(&mut content).map_err(failed)?;
             Ok(content)
@@ -72,15 +73,13 @@ impl Sockets {
     pub async fn look_up(&self, token: &Token) -> Result<Target, LookupError> {
         let (directory, name) = (self.0.clone(), PathBuf::from(token.as_str()));
         let found = blocking(move || {
-            let socket = open_beneath(&directory, &name, OFlag::O_PATH)?;
+            let socket = found_by(&directory, &name)?;
             let failed = |source| SourceError::Read { path: directory.clone(), source };
-            let mode = SFlag::from_bits_truncate(fstat(&socket).map_err(|errno| failed(errno.into()))?.st_mode);
-            if mode & SFlag::S_IFMT != SFlag::S_IFSOCK {
+            if !is(&socket, SFlag::S_IFSOCK).map_err(failed)? {
                 return Err(LookupError::Unknown);
             }
             // Where it really is: no link is left in this path that could lead elsewhere.
-            let path = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).map_err(failed)?;
-            Ok(Target::Unix(path))
+            Ok(Target::Unix(place(&socket).map_err(failed)?))
         });
         found.await
     }
@@ -98,37 +97,30 @@ async fn blocking<T: Send + 'static>(
 fn proved(path: &Path) -> Result<PathBuf, SourceError> {
     let absolute = std::path::absolute(path);
     let path = absolute.map_err(|source| SourceError::Read { path: path.to_owned(), source })?;
-    match beneath(&path, Path::new("."), OFlag::O_PATH | OFlag::O_DIRECTORY) {
+    match find_beneath(&path, Path::new(".")) {
         Ok(_) => Ok(path),
-        Err(errno) => Err(SourceError::Read { path, source: errno.into() }),
+        Err(source) => Err(SourceError::Read { path, source }),
     }
 }
 
-fn open_beneath(directory: &Path, name: &Path, flags: OFlag) -> Result<OwnedFd, LookupError> {
+fn found_by(directory: &Path, name: &Path) -> Result<OwnedFd, LookupError> {
     let is_visible = |part| matches!(part, Component::Normal(name) if !name.to_string_lossy().starts_with('.'));
     if !name.components().all(is_visible) {
         return Err(LookupError::Unknown);
     }
-    beneath(directory, name, flags).map_err(|errno| match errno {
-        Errno::ENOENT | Errno::ENOTDIR | Errno::EXDEV | Errno::ELOOP | Errno::ENAMETOOLONG | Errno::ENXIO => {
-            LookupError::Unknown
+    find_beneath(directory, name).map_err(|source| {
+        let errno = source.raw_os_error().map(Errno::from_raw);
+        let leads_nowhere = matches!(errno, Some(Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG));
+        if leads_nowhere || source.kind() == io::ErrorKind::NotFound {
+            return LookupError::Unknown;
         }
-        errno => SourceError::Read { path: directory.to_owned(), source: errno.into() }.into(),
+        SourceError::Read { path: directory.to_owned(), source }.into()
     })
 }
 
-fn beneath(directory: &Path, name: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
-    let root = open(directory, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    for _ in 0..8 {
-        match openat2(&root, name, how) {
-            Err(Errno::EAGAIN) => {} // something was renamed meanwhile, and the kernel could not tell inside from outside
-            opened => return opened,
-        }
-    }
-    Err(Errno::EXDEV)
+fn is(found: &OwnedFd, kind: SFlag) -> io::Result<bool> {
+    let mode = SFlag::from_bits_truncate(fstat(found)?.st_mode);
+    Ok(mode & SFlag::S_IFMT == kind)
 }
 
 #[cfg(test)]
@@ -139,6 +131,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use http::Request;
+    use nix::sys::stat::Mode;
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
     use super::*;
