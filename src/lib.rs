@@ -31,6 +31,7 @@
 //! | [`relay`] | from the 101 to the end: the rules, and the one loop that obeys them |
 //! | [`record`] | what was said in a session, in a file |
 //! | [`websocket`] | the protocol, pure |
+//! | `built_in` | targets of this process itself: the demo's and a replay's |
 //! | [`demo`] | the target that `websockify demo` talks to |
 //! | [`log`] | one line a record, to people, a file and syslog; fields to the journal; and what each kind of record means |
 //!
@@ -47,6 +48,7 @@
 
 pub mod access;
 mod beneath;
+mod built_in;
 pub mod cli;
 pub mod config;
 mod connection;

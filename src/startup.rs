@@ -10,13 +10,12 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::fstat;
 use tracing::{error, info, warn};
 
+use crate::built_in;
 use crate::cli::{self, Classic, Command, Exit, Serve};
 use crate::config::{self, ConfigError, Loaded, Route, Surroundings, Survey, chain};
 use crate::demo;
@@ -220,8 +219,7 @@ fn adopt(sockets: Sockets, directory: &Path, names: &[String]) -> Server {
 
 fn run_demo(address: ListenAddress) -> Result<Option<Ended>, StartupError> {
     log::init(&log::Settings::default(), false)?;
-    let target = start_built_in("demo-target", demo::Target::bind, demo::Target::address, demo::Target::run);
-    let target = target.map_err(StartupError::Demo)?;
+    let target = built_in::start("demo-target", demo::sessions).map_err(StartupError::Demo)?;
     let route = built_in_route("demo", "The built-in page and target", address, target);
     let route = Route { web: Some(Web::Builtin(Builtin::Demo)), ..route };
     run_built_in(&route, |address| format!("http://{address}/ shows the proxy at work. Ctrl-C ends it."))
@@ -232,8 +230,7 @@ fn run_replay(replay: cli::Replay) -> Result<Option<Ended>, StartupError> {
     log::init(&log::Settings::default(), false)?;
     Reader::open(&file)?; // what is no recording at all is said before anybody connects
     let shown = file.display().to_string();
-    let bind = move || replay::Target::bind(file, speed, hold);
-    let target = start_built_in("replay-target", bind, replay::Target::address, replay::Target::run);
+    let target = built_in::start("replay-target", move || replay::sessions(file, speed, hold));
     let target = target.map_err(StartupError::Replay)?;
     let route = built_in_route("replay", "A recording", address, target);
     let has_web = web.is_some();
@@ -273,34 +270,6 @@ fn run_built_in(route: &Route, line: impl Fn(SocketAddr) -> String) -> Result<Op
         let _ = io::stdout().flush();
     }
     Ok(server.run(None)?)
-}
-
-/// Runs a target on a thread of its own, which ends with the process: to the proxy it is a service like any other.
-fn start_built_in<T, B, R>(
-    name: &str,
-    bind: impl FnOnce() -> B + Send + 'static,
-    address: fn(&T) -> SocketAddr,
-    run: impl FnOnce(T) -> R + Send + 'static,
-) -> io::Result<SocketAddr>
-where
-    T: 'static,
-    B: Future<Output = io::Result<T>>,
-    R: Future<Output = ()>,
-{
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (bound, bound_address) = mpsc::channel();
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
-        tokio::task::LocalSet::new().block_on(&runtime, async {
-            match bind().await {
-                Ok(target) => {
-                    let _ = bound.send(Ok(address(&target)));
-                    run(target).await;
-                }
-                Err(error) => drop(bound.send(Err(error))),
-            }
-        });
-    })?;
-    bound_address.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
 }
 
 /// Sessions need several descriptors each, and the soft limit is low for the sake of programs that use select(2).

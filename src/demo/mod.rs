@@ -15,64 +15,22 @@ mod lines;
 mod session;
 
 use std::cell::Cell;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::net::TcpStream;
 
-/// Sessions at a time. A page has three.
-const SESSIONS_MAX: usize = 256;
+use crate::built_in::Session;
 
-/// The pause after a failed accept: descriptors have run out, and one may be free by then.
-const BACKOFF: Duration = Duration::from_millis(100);
-
-/// The target, listening.
-#[derive(Debug)]
-pub struct Target {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-impl Target {
-    /// Listens on a port of the loopback that is free.
-    pub async fn bind() -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Serves until it is dropped, and all its sessions with it. Runs on a [`LocalSet`](tokio::task::LocalSet).
-    pub async fn run(self) {
-        let seen = Rc::new(Seen::default());
-        let mut sessions = JoinSet::new();
-        loop {
-            while sessions.len() >= SESSIONS_MAX {
-                sessions.join_next().await;
-            }
-            tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let seen = Rc::clone(&seen);
-                        sessions.spawn_local(async move {
-                            seen.sessions.set(seen.sessions.get() + 1);
-                            // a client that is gone is how sessions end
-                            let _ = session::run(stream, &seen).await;
-                        });
-                    }
-                    Err(_) => sleep(BACKOFF).await,
-                },
-                Some(_) = sessions.join_next() => {}
-            }
-        }
+/// What to do with each connection.
+pub(crate) fn sessions() -> impl FnMut(TcpStream) -> Session {
+    let seen = Rc::new(Seen::default());
+    move |stream| {
+        let seen = Rc::clone(&seen);
+        Box::pin(async move {
+            seen.sessions.set(seen.sessions.get() + 1);
+            // a client that is gone is how sessions end
+            let _ = session::run(stream, &seen).await;
+        })
     }
 }
 
@@ -95,21 +53,24 @@ impl Seen {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::TcpStream;
     use tokio::task::LocalSet;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::built_in::BuiltIn;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
     /// Runs the target and a client of it, and fails when the client waits forever.
     async fn with_target<F: Future>(client: impl FnOnce(SocketAddr) -> F) -> F::Output {
-        let target = Target::bind().await.unwrap();
+        let target = BuiltIn::bind().await.unwrap();
         let address = target.address();
         let local = LocalSet::new();
-        local.spawn_local(target.run());
+        local.spawn_local(target.run(sessions()));
         timeout(PATIENCE, local.run_until(client(address))).await.expect("the target answers in time")
     }
 

@@ -8,43 +8,26 @@ mod speed;
 mod summary;
 mod timeline;
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 pub use self::speed::{Speed, SpeedError};
 pub use self::summary::{Style, Summary};
+use crate::built_in::Session;
 use crate::log::Kind;
 use crate::record::format::Side;
 use crate::record::reader::{ReadError, Reader};
 
-/// Sessions at a time: each has the file open.
-const SESSIONS_MAX: usize = 256;
-
 /// Reading blocks, and what a recording has for nobody, or a client that takes everything, would never let go of the thread: after
 /// so much it is the others' turn.
 const TURN_BYTES: usize = 256 * 1024;
-
-/// The pause after a failed accept: descriptors have run out, and one may be free by then.
-const BACKOFF: Duration = Duration::from_millis(100);
-
-/// The target, listening.
-#[derive(Debug)]
-pub struct Target {
-    listener: TcpListener,
-    address: SocketAddr,
-    file: PathBuf,
-    speed: Speed,
-    hold: Duration,
-}
 
 /// Why a session with the target did not come to the recording's end.
 #[derive(Debug, thiserror::Error)]
@@ -55,37 +38,11 @@ enum Interruption {
     Recording(#[from] ReadError),
 }
 
-impl Target {
-    /// Listens on a port of the loopback that is free, to play `file`; sessions stay open for `hold` after its last word.
-    pub async fn bind(file: PathBuf, speed: Speed, hold: Duration) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address, file, speed, hold })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Serves until it is dropped, and all its sessions with it. Runs on a [`LocalSet`](tokio::task::LocalSet).
-    pub async fn run(self) {
-        let mut sessions = JoinSet::new();
-        loop {
-            while sessions.len() >= SESSIONS_MAX {
-                sessions.join_next().await;
-            }
-            tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let (file, speed, hold) = (self.file.clone(), self.speed, self.hold);
-                        sessions.spawn_local(async move { serve(stream, &file, speed, hold).await });
-                    }
-                    Err(_) => sleep(BACKOFF).await,
-                },
-                Some(_) = sessions.join_next() => {}
-            }
-        }
+/// What to do with each connection: `file` is played, and the session stays open for `hold` after its last word.
+pub(crate) fn sessions(file: PathBuf, speed: Speed, hold: Duration) -> impl FnMut(TcpStream) -> Session {
+    move |stream| {
+        let file = file.clone();
+        Box::pin(async move { serve(stream, &file, speed, hold).await })
     }
 }
 
