@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use self::refusal::Refusal;
 use self::unfinished::Unfinished;
-use crate::access::{self, Admitted};
+use crate::access::{Caller, Denied, User};
 use crate::http::{Head, Incoming, next_upgrade, refuse};
 use crate::log::Kind;
 use crate::relay::drive::drive;
@@ -50,6 +50,7 @@ const REFUSED_PATIENCE: Duration = Duration::from_secs(2);
 struct Session {
     id: SessionId,
     client: Stream,
+    user: Option<User>,
     backend: Backend,
     version: Version,
     protocol: Protocol,
@@ -63,8 +64,15 @@ struct Backend {
     target: Target,
     /// By which token.
     token: Option<TokenName>,
-    /// When that ends, and the session with it.
+    /// When that, or what admitted the client, ends, and the session with it.
     until: Option<SystemTime>,
+}
+
+/// Whether a client has come beside too many others from its address.
+#[derive(Clone, Copy)]
+enum Crowd {
+    Bearable,
+    TooMany,
 }
 
 /// Serves one connection to its end.
@@ -86,16 +94,15 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
         },
     };
     let refused = place.as_ref().is_some_and(|place| !place.is_served);
-    let admitted = match access::admit(site.allow_clients.as_ref(), &peer) {
-        Ok(_) if refused => Err(Refusal::TooManyFromAddress),
-        Ok(admitted) => Ok(admitted),
-        Err(not) => return debug!(client = %peer, route = site.name, "connection closed: {not}"),
-    };
+    if !site.access.admits_address(&peer) {
+        return debug!(client = %peer, route = site.name, "connection closed: {}", Denied::Address);
+    }
+    let crowd = if refused { Crowd::TooMany } else { Crowd::Bearable };
     let mut unfinished = Unfinished { session: None, peer, site: &site };
     let patience = Instant::now() + STOP_PATIENCE;
     let opened = {
         // Boxed, and gone before the session begins, which should not carry the room that its handshake took.
-        let mut opening = Box::pin(open(socket, peer, &site, admitted));
+        let mut opening = Box::pin(open(socket, peer, &site, crowd));
         tokio::select! {
             opened = &mut opening => opened,
             () = sleep(REFUSED_PATIENCE), if refused => None,
@@ -112,7 +119,7 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
 }
 
 /// From the first byte to the 101. None: it did not come to that, and the client has been told.
-async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<Admitted, Refusal>) -> Option<Session> {
+async fn open(socket: Socket, peer: Peer, site: &Site, crowd: Crowd) -> Option<Session> {
     let deadline = Instant::now() + site.limits.handshake_timeout;
     let client = match timeout_at(deadline, site.tls.accept(socket)).await {
         Ok(Ok(client)) => client,
@@ -143,13 +150,14 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<Admitted
     let Ok(Ok(upgrade)) = completed else {
         return debug_none(peer, site, "the client did not send its third key");
     };
-    let reached = match (admitted, &site.service) {
-        (Err(refusal), _) => Err(refusal),
-        (Ok(_), Service::OutOfOrder) => Err(Refusal::OutOfOrder),
-        (Ok(admitted), Service::Relay(targets)) => reach(targets, &admitted, &request, site, deadline).await,
+    let caller = Caller { peer };
+    let reached = match (crowd, &site.service) {
+        (Crowd::TooMany, _) => Err(Refusal::TooManyFromAddress),
+        (_, Service::OutOfOrder) => Err(Refusal::OutOfOrder),
+        (_, Service::Relay(targets)) => reach(targets, &request, &caller, site, deadline).await,
     };
-    let backend = match reached {
-        Ok(backend) => backend,
+    let (backend, user) = match reached {
+        Ok(reached) => reached,
         Err(refusal) => {
             refusal.log(id, peer, site);
             refusal.answer(&mut client, id, &request, &upgrade).await;
@@ -158,30 +166,32 @@ async fn open(socket: Socket, peer: Peer, site: &Site, admitted: Result<Admitted
     };
     let (version, protocol) = (upgrade.version(), upgrade.protocol(site.text));
     match timeout_at(deadline, send(&mut client, upgrade.answer())).await {
-        Ok(Ok(())) => Some(Session { id, client, backend, version, protocol, early: leftover }),
+        Ok(Ok(())) => Some(Session { id, client, user, backend, version, protocol, early: leftover }),
         _ => debug_none(peer, site, "the client was gone before its 101"),
     }
 }
 
-/// Where the session goes, and a connection to it.
+/// Who asks, where its session goes, and a connection to that.
 async fn reach(
     targets: &Targets,
-    admitted: &Admitted,
     request: &Request<()>,
+    caller: &Caller,
     site: &Site,
     deadline: Instant,
-) -> Result<Backend, Refusal> {
-    let Resolved { target, token, until } = targets.resolve(admitted, request, deadline).await?;
+) -> Result<(Backend, Option<User>), Refusal> {
+    let admitted = site.access.admit(request, caller, deadline).await?;
+    let Resolved { target, token, until } = targets.resolve(&admitted, request, deadline).await?;
+    let until = [until, admitted.until()].into_iter().flatten().min();
     let limit = site.limits.connect_timeout.min(deadline - Instant::now());
     match dial(&target, targets.reach(), limit).await {
-        Ok(socket) => Ok(Backend { socket, target, token, until }),
+        Ok(socket) => Ok((Backend { socket, target, token, until }, admitted.into_user())),
         Err(error) => Err(Refusal::Dial { target, token, error }),
     }
 }
 
 /// From the 101 to the end.
 async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection: u64) {
-    let Session { id, client, backend, version, protocol, early } = session;
+    let Session { id, client, user, backend, version, protocol, early } = session;
     let Backend { socket, target, token, until } = backend;
     let started = Instant::now();
     info!(
@@ -190,12 +200,14 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection
         client = %peer,
         target = %target,
         route = site.name,
+        user = user.as_ref().map(tracing::field::display),
         token = token.map(tracing::field::display),
         tls = client.is_tls(),
         websocket_version = %version,
         encoding = protocol.encoding(),
         "session opened"
     );
+    drop(user); // a session is long, and needs the name no more
     let settings = Settings {
         protocol,
         heartbeat: site.heartbeat,

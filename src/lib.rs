@@ -5,7 +5,7 @@
 //! ```text
 //! listener ─► server::accept ─► server::worker ─► connection: the story, read top to bottom in one file
 //!    tls::accept: the first byte ─► http::next_upgrade: files, until a request wants more ─► websocket::handshake
-//!       ─► access::admit ─► target::targets: where to ─► target::dial ─► the 101 ─► relay::drive, by the rules of relay::tunnel ─► relay::end, logged once
+//!       ─► access::Access::admit ─► target::targets: where to ─► target::dial ─► the 101 ─► relay::drive, by the rules of relay::tunnel ─► relay::end, logged once
 //! ```
 //!
 //! Every step consumes what the step before produced. Bytes that were read past the request's head are passed on by value,

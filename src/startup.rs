@@ -15,6 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::fstat;
 use tracing::{error, info, warn};
 
+use crate::access;
 use crate::built_in;
 use crate::cli::{self, Classic, Command, Exit, Serve};
 use crate::config::{self, ConfigError, Loaded, Route, Surroundings, Survey, chain};
@@ -251,7 +252,7 @@ fn built_in_route(name: &str, description: &str, address: ListenAddress, target:
         allow_targets: None,
         web: None,
         tls: None,
-        allow_clients: None,
+        access: access::Settings::default(),
         heartbeat: None,
         exit_idle: None,
         record: None,

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use websockify::access::AllowedClients;
+use websockify::access::{self, AllowedClients};
 use websockify::config::{Loaded, Position, Route, load_directory};
 use websockify::http;
 use websockify::limits::Limits;
@@ -101,7 +101,9 @@ keep-age = "30days"
                 certificate: tls::Pem::File(path("vnc.pem")),
                 key: Some(tls::Pem::File(path("vnc.key")))
             }),
-            allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
+            access: access::Settings {
+                allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
+            },
             heartbeat: Some(Duration::from_secs(90)),
             exit_idle: None,
             record: Some(record::Settings {
@@ -140,7 +142,7 @@ fn what_is_left_out_has_its_default() {
             allow_targets: None,
             web: None,
             tls: None,
-            allow_clients: None,
+            access: access::Settings::default(),
             heartbeat: None,
             exit_idle: None,
             record: None,

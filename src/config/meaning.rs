@@ -16,7 +16,6 @@ use super::document::Complaint;
 use super::file::{self, File};
 use super::problem::Mistake;
 use super::surroundings::Surroundings;
-use crate::access::AllowedClients;
 use crate::http;
 use crate::server::address::ListenAddress;
 use crate::tls;
@@ -68,7 +67,7 @@ impl File {
         let exit_idle = reader.exit_idle(self.exit_idle);
         let web = self.web.and_then(|web| reader.web(web));
         let tls = self.tls.and_then(|tls| reader.tls(tls));
-        let allow_clients = self.access.and_then(|access| reader.allow_clients(access));
+        let access = reader.access(self.access.unwrap_or_default());
         let (heartbeat, text) = reader.websocket(self.websocket.unwrap_or_default());
         let record = self.record.and_then(|record| reader.record(record));
         let limits = reader.limits(self.limits.unwrap_or_default());
@@ -82,7 +81,7 @@ impl File {
             allow_targets,
             web,
             tls,
-            allow_clients,
+            access,
             heartbeat,
             text,
             exit_idle,
@@ -215,21 +214,6 @@ impl Reader<'_> {
         };
         let certificate = self.pem("tls.certificate", super::EXAMPLE_CERTIFICATE, &certificate)?;
         Some(tls::Settings { mode, certificate, key })
-    }
-
-    fn allow_clients(&mut self, written: file::Access) -> Option<AllowedClients> {
-        let written = written.allow_clients?;
-        if written.get_ref().is_empty() {
-            self.complain(written.span(), Mistake::AllowClientsEmpty);
-        }
-        let mut networks = Vec::new();
-        for network in written.into_inner() {
-            match network.get_ref().parse() {
-                Ok(parsed) => networks.push(parsed),
-                Err(error) => self.complain(network.span(), Mistake::AllowClients(error)),
-            }
-        }
-        Some(AllowedClients::new(networks))
     }
 
     /// A key is missing, unless it is there with a wrong type.

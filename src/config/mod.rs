@@ -5,6 +5,7 @@
 //! the type of the module that owns it. This module opens no socket, resolves no name and loads no certificate.
 
 mod bounds;
+mod callers;
 mod directory;
 mod document;
 pub(crate) mod file;
@@ -30,7 +31,7 @@ use crate::server::address::ListenAddress;
 use crate::target;
 use crate::target::allow::AllowedTargets;
 use crate::websocket::codec::TextFrames;
-use crate::{access::AllowedClients, http, limits::Limits, record, tls};
+use crate::{access, http, limits::Limits, record, tls};
 
 /// Where the routes of the system are.
 pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
@@ -63,8 +64,8 @@ pub struct Route {
     pub web: Option<http::Web>,
     /// None: plain connections only.
     pub tls: Option<tls::Settings>,
-    /// Who may connect; None: everybody who reaches the socket.
-    pub allow_clients: Option<AllowedClients>,
+    /// Who may connect.
+    pub access: access::Settings,
     /// Interval of the WebSocket pings sent to clients; None: no pings.
     pub heartbeat: Option<Duration>,
     /// After so long without a connection the daemon ends, if systemd starts it again for the next. None: never.

@@ -6,6 +6,7 @@ use http::{HeaderMap, Request, StatusCode, header};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::access::Denied;
 use crate::http::{farewell, refuse};
 use crate::log::Kind;
 use crate::server::site::Site;
@@ -25,10 +26,17 @@ use crate::websocket::handshake::Upgrade;
 /// Why a client with a right handshake gets no session.
 #[derive(Debug)]
 pub(super) enum Refusal {
+    Access(Denied),
     Dial { target: Target, token: Option<TokenName>, error: DialError },
     OutOfOrder,
     Resolve(ResolveError),
     TooManyFromAddress,
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self::Access(denied)
+    }
 }
 
 impl From<ResolveError> for Refusal {
@@ -46,6 +54,10 @@ impl Refusal {
         match self {
             Self::Dial { target, token, error } => log_dial_error(id, peer, site, (target, *token), error, unlogged),
             Self::Resolve(error) => log_resolve_error(id, peer, site, error, self.reason(), unlogged),
+            Self::Access(denied) => {
+                let kind = Kind::ClientDenied.id();
+                info!(kind, session = %id, client = %peer, route, unlogged, "refused: {denied}");
+            }
             Self::OutOfOrder => {
                 let kind = Kind::OutOfOrder.id();
                 info!(kind, session = %id, client = %peer, route, unlogged, "refused: {}", self.reason());
@@ -59,6 +71,7 @@ impl Refusal {
 
     fn kind(&self) -> Kind {
         match self {
+            Self::Access(_) => Kind::ClientDenied,
             Self::Dial { error: DialError::NotAllowed(_), .. } => Kind::TargetNotAllowed,
             Self::Dial { .. } => Kind::TargetUnreachable,
             Self::OutOfOrder => Kind::OutOfOrder,
@@ -71,6 +84,7 @@ impl Refusal {
     /// What the client is told.
     fn reason(&self) -> &'static str {
         match self {
+            Self::Access(Denied::Address) => "Your address may not connect",
             Self::Dial { error: DialError::NotAllowed(_), .. } => "This target is not allowed",
             Self::Dial { .. } => "Failed to connect to downstream server",
             Self::OutOfOrder => "This route is out of order: its configuration is broken",
@@ -90,7 +104,7 @@ impl Refusal {
 
     fn close_code(&self) -> CloseCode {
         match self {
-            Self::Dial { error: DialError::NotAllowed(_), .. } => CloseCode::POLICY_VIOLATION,
+            Self::Access(_) | Self::Dial { error: DialError::NotAllowed(_), .. } => CloseCode::POLICY_VIOLATION,
             Self::Dial { .. } => CloseCode::INTERNAL_ERROR,
             Self::OutOfOrder
             | Self::TooManyFromAddress
@@ -101,7 +115,7 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Dial { error: DialError::NotAllowed(_), .. } => StatusCode::FORBIDDEN,
+            Self::Access(_) | Self::Dial { error: DialError::NotAllowed(_), .. } => StatusCode::FORBIDDEN,
             Self::Dial { error: DialError::TimedOut(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Dial { .. } => StatusCode::BAD_GATEWAY,
             Self::Resolve(ResolveError::NoToken(_)) => StatusCode::BAD_REQUEST,

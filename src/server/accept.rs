@@ -54,7 +54,7 @@ pub(super) async fn accept(
             Ok(Ok((accepted, peer))) => {
                 shortage.accepted(&serving.borrow().site.name);
                 let Serving { site, admission } = serving.borrow().clone();
-                if site.allow_clients.as_ref().is_some_and(|clients| !clients.admit(&peer)) {
+                if !site.access.admits_address(&peer) {
                     // Dropping it is the answer: whoever may not come does not learn what is here.
                     deny(&site, peer, &news);
                     continue;

@@ -125,7 +125,7 @@ impl Routes {
     /// Who keeps unwanted clients away, at worst.
     pub(super) fn client_check(&self) -> Option<ClientCheck> {
         let sites = self.sites();
-        let mut checked = sites.iter().filter(|site| site.allow_clients.is_some()).peekable();
+        let mut checked = sites.iter().filter(|site| site.access.allow_clients().is_some()).peekable();
         checked.peek()?;
         let by_both = checked.all(|site| site.kernel_filters.load(Ordering::Relaxed));
         Some(if by_both { ClientCheck::Both } else { ClientCheck::DaemonAlone })

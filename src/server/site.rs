@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::access::AllowedClients;
+use crate::access::Access;
 use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
@@ -32,8 +32,8 @@ pub struct Site {
     pub files: Option<Arc<Files>>,
     /// What sessions get.
     pub service: Service,
-    /// Who may connect; None: everybody.
-    pub allow_clients: Option<AllowedClients>,
+    /// Who may connect.
+    pub access: Access,
     /// Interval of pings.
     pub heartbeat: Option<Duration>,
     /// Where its sessions are recorded; None: they are not.
@@ -48,7 +48,7 @@ pub struct Site {
     pub exit_idle: Option<Duration>,
     /// Why sessions may not reach the target, and what to do about it.
     pub target_excluded: Option<String>,
-    /// Whether the kernel was asked to keep away whom `allow_clients` does not name, and nobody has proved that it does not.
+    /// Whether the kernel was asked to keep away whom `access.allow-clients` does not name, and nobody has proved that it does not.
     pub kernel_filters: AtomicBool,
     /// How much its clients may write into the log.
     pub quotas: Quotas,
@@ -115,13 +115,13 @@ impl Site {
             let error = source::summary(&problems);
             warn!(kind = Kind::TokensUnusable.id(), route = name, source = %targets, error, "some of the tokens cannot be used");
         }
-        let Route { allow_clients, heartbeat, text, record, limits, .. } = route.clone();
+        let Route { heartbeat, text, record, limits, .. } = route.clone();
         Ok(Self {
             name,
             tls,
             files,
             service: Service::Relay(Box::new(targets)),
-            allow_clients,
+            access: Access::open(&route.access),
             heartbeat,
             text,
             recorder: record.map(|settings| Arc::new(Recorder::new(&route.name, settings))),
@@ -141,7 +141,7 @@ impl Site {
             tls: Tls::Off,
             files: None,
             service: Service::OutOfOrder,
-            allow_clients: None,
+            access: Access::default(),
             heartbeat: None,
             text: TextFrames::default(),
             recorder: None,

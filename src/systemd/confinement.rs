@@ -32,7 +32,8 @@ impl Confinement {
 
     /// Whether the kernel was asked to keep away whom `route` does not allow.
     pub fn filters_clients_of(&self, route: &Route) -> bool {
-        route.allow_clients.is_some() && self.clients.as_ref() == Some(&clients(route.allow_clients.as_ref()))
+        route.access.allow_clients.is_some()
+            && self.clients.as_ref() == Some(&clients(route.access.allow_clients.as_ref()))
     }
 
     /// Why clients of `route` cannot reach its target through these units, and what to do. None: they can.
@@ -62,7 +63,7 @@ impl Confinement {
     /// Why the kernel does not do what `access.allow-clients` says, and what to do. None: it was asked for the same.
     pub fn differs_in_clients_of(&self, route: &Route) -> Option<String> {
         let asked = self.clients.as_ref()?;
-        if *asked == clients(route.allow_clients.as_ref()) {
+        if *asked == clients(route.access.allow_clients.as_ref()) {
             return None;
         }
         let name = &route.name;

@@ -209,7 +209,7 @@ fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
         unit.set("Environment", &format!("{EGRESS}={egress}"));
     }
     if scope == Scope::System {
-        unit.set("Environment", &format!("{CLIENTS}={}", clients(route.allow_clients.as_ref())));
+        unit.set("Environment", &format!("{CLIENTS}={}", clients(route.access.allow_clients.as_ref())));
     }
     if egress == Egress::None {
         let targets = if is_fixed { "target: a Unix socket" } else { "tokens: they lead to Unix sockets" };

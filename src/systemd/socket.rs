@@ -89,7 +89,7 @@ fn clients(unit: &mut UnitFile, route: &Route, scope: Scope) {
     if scope == Scope::User {
         return;
     }
-    if let Some(clients) = &route.allow_clients {
+    if let Some(clients) = &route.access.allow_clients {
         unit.because("access.allow-clients: the kernel drops the packets of everybody else");
         unit.set("IPAddressDeny", "any");
         for network in clients.networks() {

@@ -1,6 +1,4 @@
-//! Who may connect, decided before a byte is read: by the address that a client comes from.
-//!
-//! Promise: only [`admit`] makes an [`Admitted`], without which no target is looked up.
+//! The networks that clients may come from: what can be decided before a byte is read.
 //!
 //! Pure. The list is also written into the socket's unit, where the kernel drops the packets of others; but a kernel without
 //! BPF does nothing, without a word, so the accepting thread asks here again. A client of a Unix socket has no address: the
@@ -13,22 +11,6 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::socket::Peer;
-
-/// Proof that a client may have a session.
-#[derive(Debug)]
-pub struct Admitted {
-    _made_here: (),
-}
-
-/// A client may not have a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not among access.allow-clients")]
-pub struct NotAdmitted;
-
-/// Whether `peer` may have a session, where `clients` may; None: everybody.
-pub fn admit(clients: Option<&AllowedClients>, peer: &Peer) -> Result<Admitted, NotAdmitted> {
-    if clients.is_none_or(|clients| clients.admit(peer)) { Ok(Admitted { _made_here: () }) } else { Err(NotAdmitted) }
-}
 
 /// The networks of `access.allow-clients`. Whoever comes from elsewhere is turned away.
 #[derive(Clone, Debug, PartialEq, Eq)]

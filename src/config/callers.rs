@@ -1,0 +1,28 @@
+//! `[access]`: who may connect.
+
+use toml::Spanned;
+
+use super::file;
+use super::meaning::Reader;
+use super::problem::Mistake;
+use crate::access::{AllowedClients, Settings};
+
+impl Reader<'_> {
+    pub(super) fn access(&mut self, written: file::Access) -> Settings {
+        Settings { allow_clients: written.allow_clients.map(|networks| self.allow_clients(networks)) }
+    }
+
+    fn allow_clients(&mut self, written: Spanned<Vec<Spanned<String>>>) -> AllowedClients {
+        if written.get_ref().is_empty() {
+            self.complain(written.span(), Mistake::AllowClientsEmpty);
+        }
+        let mut networks = Vec::new();
+        for network in written.into_inner() {
+            match network.get_ref().parse() {
+                Ok(parsed) => networks.push(parsed),
+                Err(error) => self.complain(network.span(), Mistake::AllowClients(error)),
+            }
+        }
+        AllowedClients::new(networks)
+    }
+}
