@@ -7,7 +7,7 @@
 mod refusal;
 mod unfinished;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
@@ -21,7 +21,7 @@ use crate::access::{Caller, Denied, User};
 use crate::http::{Head, Incoming, next_upgrade, refuse};
 use crate::log::Kind;
 use crate::relay::drive::drive;
-use crate::relay::end::End;
+use crate::relay::end::{Cause, End};
 use crate::relay::tunnel::{Settings, Tunnel};
 use crate::server::site::{Service, Site};
 use crate::server::stop::Stop;
@@ -30,10 +30,10 @@ use crate::session::SessionId;
 use crate::socket::{Peer, Socket};
 use crate::target::Target;
 use crate::target::dial::dial;
+use crate::target::lease::{Lease, Over};
 use crate::target::targets::{Resolved, Targets};
 use crate::target::token::TokenName;
 use crate::tls::{AcceptError, Stream};
-use crate::websocket::close::CloseCode;
 use crate::websocket::codec::Protocol;
 use crate::websocket::handshake::hixie::KEY3_BYTES;
 use crate::websocket::handshake::hybi::VERSIONS;
@@ -64,8 +64,8 @@ struct Backend {
     target: Target,
     /// By which token.
     token: Option<TokenName>,
-    /// When that, or what admitted the client, ends, and the session with it.
-    until: Option<SystemTime>,
+    /// How long that, and what admitted the client, is good for, and the session with it.
+    lease: Lease,
 }
 
 /// Whether a client has come beside too many others from its address.
@@ -180,11 +180,11 @@ async fn reach(
     deadline: Instant,
 ) -> Result<(Backend, Option<User>), Refusal> {
     let admitted = site.access.admit(request, caller, deadline).await?;
-    let Resolved { target, token, until } = targets.resolve(&admitted, request, deadline).await?;
-    let until = [until, admitted.until()].into_iter().flatten().min();
+    let Resolved { target, token, lease } = targets.resolve(&admitted, request, deadline).await?;
+    let lease = lease.up_to(admitted.until());
     let limit = site.limits.connect_timeout.min(deadline - Instant::now());
     match dial(&target, targets.reach(), limit).await {
-        Ok(socket) => Ok((Backend { socket, target, token, until }, admitted.into_user())),
+        Ok(socket) => Ok((Backend { socket, target, token, lease }, admitted.into_user())),
         Err(error) => Err(Refusal::Dial { target, token, error }),
     }
 }
@@ -192,7 +192,7 @@ async fn reach(
 /// From the 101 to the end.
 async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection: u64) {
     let Session { id, client, user, backend, version, protocol, early } = session;
-    let Backend { socket, target, token, until } = backend;
+    let Backend { socket, target, token, lease } = backend;
     let started = Instant::now();
     info!(
         kind = Kind::SessionOpened.id(),
@@ -216,7 +216,7 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection
     };
     let tunnel = Tunnel::new(started.into_std(), settings);
     let recording = site.recorder.as_ref().and_then(|recorder| recorder.begin(id, connection, started.into_std()));
-    let end = drive(client, socket, early, tunnel, end_of(stop, until), site.traffic, recording).await;
+    let end = drive(client, socket, early, tunnel, end_of(stop, lease), site.traffic, recording).await;
     let End { cause, to_target, to_client } = end;
     info!(
         kind = Kind::SessionEnded.id(),
@@ -235,13 +235,15 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection
     );
 }
 
-/// Resolves when the session is to end, with the code of its Close: the daemon stops, or its token ends.
-async fn end_of(stop: Stop, until: Option<SystemTime>) -> CloseCode {
-    let Some(until) = until else { return stop.draining().await };
-    let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+/// Resolves when the session is to end, with the reason: the daemon stops, or its token is good no more.
+async fn end_of(stop: Stop, lease: Lease) -> Cause {
+    let Some(over) = lease.over() else { return Cause::Stopped(stop.draining().await) };
     tokio::select! {
-        code = stop.draining() => code,
-        () = sleep(left) => CloseCode::POLICY_VIOLATION,
+        code = stop.draining() => Cause::Stopped(code),
+        over = over => match over {
+            Over::Expired => Cause::TokenExpired,
+            Over::Withdrawn => Cause::TokenWithdrawn,
+        },
     }
 }
 

@@ -239,6 +239,7 @@ fn every_example_of_the_pages_passes_check() {
             ("tls", "mode") => "certificate = \"/etc/websockify/both.pem\"\n",
             ("tokens", "from" | "timeout") => "source = \"file:/etc/websockify/tokens\"\n",
             ("tokens", "end-sessions") => "source = \"jwt:/etc/websockify/jwt.pem\"\n",
+            ("tokens", "recheck-interval") => "source = \"rediss://localhost\"\nend-sessions = true\n",
             ("tokens", "format") => "source = \"http://localhost/?token=%s\"\n",
             ("tokens", "password" | "namespace" | "ca") => "source = \"rediss://localhost\"\n",
             ("tls", "key") => "certificate = \"/etc/websockify/vnc.pem\"\n",

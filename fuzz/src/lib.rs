@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use rebind::address;
 use rebind::rule::{Environment, Ports};
 use websockify::record::parse::{Line, Parser};
+use websockify::relay::end::Cause;
 use websockify::relay::tunnel::{Settings, Tunnel};
 use websockify::target::allow::Allowed;
 use websockify::target::source::jwt::JwtKey;
@@ -342,7 +343,7 @@ pub fn tunnel(input: &[u8]) {
             11 if tunnel.wants_target() => tunnel.handle_target_eof(now),
             12 if tunnel.wants_client() => tunnel.handle_client_lost(now),
             13 if tunnel.wants_target() => tunnel.handle_target_lost(now),
-            14 => tunnel.stop(now, CloseCode::GOING_AWAY),
+            14 => tunnel.stop(now, Cause::Stopped(CloseCode::GOING_AWAY)),
             15 => {
                 if tunnel.wants_client_shut() {
                     tunnel.client_shut();
@@ -357,7 +358,7 @@ pub fn tunnel(input: &[u8]) {
         assert!(tunnel.to_client().is_empty() || !tunnel.wants_target());
         assert!(tunnel.to_client().len() < 4096);
     }
-    tunnel.stop(now, CloseCode::GOING_AWAY);
+    tunnel.stop(now, Cause::Stopped(CloseCode::GOING_AWAY));
     for _ in 0..4 {
         now += Duration::from_secs(6);
         tunnel.tick(now);

@@ -86,7 +86,7 @@ impl Reader<'_> {
         self.duration_from(Duration::from_millis(1), key, written, example, absent)
     }
 
-    fn duration_from(
+    pub(super) fn duration_from(
         &mut self,
         min: Duration,
         key: &str,

@@ -65,6 +65,7 @@ pub(crate) struct Tokens {
     pub(crate) password: Option<Spanned<String>>,
     pub(crate) namespace: Option<Spanned<String>>,
     pub(crate) end_sessions: Option<Spanned<bool>>,
+    pub(crate) recheck_interval: Option<Spanned<String>>,
 }
 
 /// `[targets]`.
@@ -202,6 +203,7 @@ impl Tokens {
             password: table.take("password", super::EXAMPLE_PASSWORD),
             namespace: table.take("namespace", "namespace = \"vnc\""),
             end_sessions: table.take("end-sessions", "end-sessions = true"),
+            recheck_interval: table.take("recheck-interval", "recheck-interval = \"30s\""),
         }
     }
 }

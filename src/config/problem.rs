@@ -165,6 +165,9 @@ pub enum Mistake {
         /// What it is for.
         sources: &'static str,
     },
+    /// An interval of looks that nobody makes.
+    #[error("'tokens.recheck-interval' does nothing without 'end-sessions = true': write that too, or remove it")]
+    RecheckUnused,
     /// A source of tokens that is none.
     #[error(transparent)]
     TokenSource(SourceTextError),

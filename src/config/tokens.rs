@@ -24,6 +24,12 @@ use crate::target::{Settings, Target};
 /// How long a lookup may take: far less than the handshake, so that the client learns why.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How often tokens of running sessions are looked at again: files, which costs a look at their time stamps.
+const RECHECK_FILES: Duration = Duration::from_secs(2);
+
+/// The same, where another machine is asked.
+const RECHECK_SERVICES: Duration = Duration::from_secs(30);
+
 impl Reader<'_> {
     /// Where sessions go, and where the file says so.
     pub(super) fn targets(
@@ -66,8 +72,29 @@ impl Reader<'_> {
             self.miss(written.place, "tokens.source", super::EXAMPLE_SOURCE);
             return None;
         };
-        let end_sessions = written.end_sessions.as_ref().is_some_and(|end| *end.get_ref());
-        Some(Tokens { source: self.source(source, &written)?, from, timeout, end_sessions })
+        let read = self.source(source, &written);
+        let end_sessions = self.end_sessions(&written, read.as_ref());
+        Some(Tokens { source: read?, from, timeout, end_sessions })
+    }
+
+    /// Whether sessions end with their tokens, and how often these are looked at again.
+    fn end_sessions(&mut self, written: &file::Tokens, source: Option<&source::Settings>) -> Option<Duration> {
+        const MIN: Duration = Duration::from_secs(1);
+        let ends = written.end_sessions.as_ref().is_some_and(|end| *end.get_ref());
+        if let Some(interval) = &written.recheck_interval {
+            if matches!(source, Some(source::Settings::Jwt(_))) {
+                let sources = "file:, names:, sockets:, http(s):// or redis(s)://";
+                self.complain(interval.span(), Mistake::TokenKeyUnused { key: "recheck-interval", sources });
+            } else if !ends {
+                self.complain(interval.span(), Mistake::RecheckUnused);
+            }
+        }
+        let absent = "it is 2s for files and 30s for services";
+        let interval =
+            self.duration_from(MIN, "tokens.recheck-interval", written.recheck_interval.clone(), "\"30s\"", absent);
+        let asks_a_service = source.is_some_and(|source| source.address().is_some());
+        let default = if asks_a_service { RECHECK_SERVICES } else { RECHECK_FILES };
+        ends.then(|| interval.unwrap_or(default))
     }
 
     fn places(&mut self, written: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<Place> {
@@ -106,9 +133,6 @@ impl Reader<'_> {
             ("password", &table.password, is_redis, "redis:// or rediss://"),
             ("namespace", &table.namespace, is_redis, "redis:// or rediss://"),
         ];
-        if let Some(end) = table.end_sessions.as_ref().filter(|_| !matches!(text, SourceText::Jwt(_))) {
-            self.complain(end.span(), Mistake::TokenKeyUnused { key: "end-sessions", sources: "jwt:" });
-        }
         for (key, value, is_used, sources) in keys {
             if let Some(value) = value.as_ref().filter(|_| !is_used) {
                 self.complain(value.span(), Mistake::TokenKeyUnused { key, sources });

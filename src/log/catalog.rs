@@ -52,6 +52,7 @@ The code of its end is @WEBSOCKIFY_CLOSE_CODE@:
     1002, 1003, 1007  the client did not keep to the protocol
     1005  the client closed without saying why
     1006  the client's connection ended without a word
+    1008  its token expired or was withdrawn (`tokens.end-sessions`)
     1011  the target's connection broke
 Others are the client's own. Clients of the drafts 75 and 76 can be sent no
 code: to them each of these was the end.

@@ -21,7 +21,6 @@ use super::traffic::Traffic;
 use super::tunnel::Tunnel;
 use crate::record::format::Side;
 use crate::record::recorder::Recording;
-use crate::websocket::close::CloseCode;
 use crate::websocket::codec::{HEADROOM, Outgoing, buffer_bytes};
 
 /// The most that one read takes. Larger reads save a little on a fast machine, and delay the first byte of a frame on
@@ -68,7 +67,8 @@ impl Scratch {
 }
 
 /// Relays between a client, whose 101 has been sent, and its target, until the end of both. `early` are bytes that the
-/// client sent behind its request; `stop` resolves when the daemon stops; payload in plain bytes goes to the `recording` too.
+/// client sent behind its request; `stop` resolves when the daemon wants the end, with its reason; payload in plain bytes
+/// goes to the `recording` too.
 pub async fn drive<C, T, S>(
     client: C,
     target: T,
@@ -81,16 +81,16 @@ pub async fn drive<C, T, S>(
 where
     C: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
-    S: Future<Output = CloseCode>,
+    S: Future<Output = Cause>,
 {
     let mut stop = std::pin::pin!(stop);
     let mut stopped = false;
     let traffic = Traffic::begin(traffic);
     let mut relay = Relay { client, target, tunnel, early, client_unflushed: false, timer: None, traffic, recording };
     let end = std::future::poll_fn(|cx| {
-        if !stopped && let Poll::Ready(code) = stop.as_mut().poll(cx) {
+        if !stopped && let Poll::Ready(cause) = stop.as_mut().poll(cx) {
             stopped = true;
-            relay.tunnel.stop(now(), code);
+            relay.tunnel.stop(now(), cause);
         }
         relay.poll(cx)
     })

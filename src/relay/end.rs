@@ -40,12 +40,16 @@ pub enum Cause {
     Idle,
     /// The client broke the protocol.
     Protocol(ProtocolError),
-    /// The daemon stops; or, with the code for a policy, the token of the session has expired.
+    /// The daemon stops.
     Stopped(CloseCode),
     /// The target ended the stream.
     TargetClosed,
     /// The target's connection was reset or failed.
     TargetLost,
+    /// The time of the session's token is over.
+    TokenExpired,
+    /// The source of the session's token knows it no more.
+    TokenWithdrawn,
 }
 
 /// Who ended a session.
@@ -64,7 +68,12 @@ impl Cause {
     pub fn party(&self) -> Party {
         match self {
             Self::ClientClosed(_) | Self::ClientGone | Self::ClientLost => Party::Client,
-            Self::ClientSilent | Self::Idle | Self::Protocol(_) | Self::Stopped(_) => Party::Proxy,
+            Self::ClientSilent
+            | Self::Idle
+            | Self::Protocol(_)
+            | Self::Stopped(_)
+            | Self::TokenExpired
+            | Self::TokenWithdrawn => Party::Proxy,
             Self::TargetClosed | Self::TargetLost => Party::Target,
         }
     }
@@ -87,9 +96,10 @@ impl Cause {
             Self::Protocol(error) => return Some((*error).into()),
             Self::Idle => (CloseCode::GOING_AWAY, "Idle for too long"),
             Self::Stopped(CloseCode::RESTART) => (CloseCode::RESTART, "Server restarting"),
-            Self::Stopped(CloseCode::POLICY_VIOLATION) => (CloseCode::POLICY_VIOLATION, "The token has expired"),
             Self::Stopped(code) => (*code, "Server shutting down"),
             Self::TargetLost => (CloseCode::INTERNAL_ERROR, "Target connection lost"),
+            Self::TokenExpired => (CloseCode::POLICY_VIOLATION, "The token has expired"),
+            Self::TokenWithdrawn => (CloseCode::POLICY_VIOLATION, "The token was withdrawn"),
             Self::ClientSilent => (CloseCode::GOING_AWAY, "No answer to a ping"),
             Self::ClientGone | Self::ClientLost | Self::TargetClosed => (CloseCode::NORMAL, "Target closed"),
         };
@@ -122,10 +132,11 @@ impl fmt::Display for Cause {
             Self::ClientSilent => f.write_str("client did not answer a ping"),
             Self::Idle => f.write_str("idle for too long"),
             Self::Protocol(error) => write!(f, "client broke the protocol: {error}"),
-            Self::Stopped(CloseCode::POLICY_VIOLATION) => f.write_str("token expired"),
             Self::Stopped(_) => f.write_str("server stopped"),
             Self::TargetClosed => f.write_str("target closed"),
             Self::TargetLost => f.write_str("target connection reset"),
+            Self::TokenExpired => f.write_str("token expired"),
+            Self::TokenWithdrawn => f.write_str("token withdrawn"),
         }
     }
 }
@@ -146,9 +157,10 @@ mod tests {
             (Cause::Idle, 1001),
             (Cause::Protocol(ProtocolError::CloseLength), 1002),
             (Cause::Stopped(CloseCode::RESTART), 1012),
-            (Cause::Stopped(CloseCode::POLICY_VIOLATION), 1008),
             (Cause::TargetClosed, 1000),
             (Cause::TargetLost, 1011),
+            (Cause::TokenExpired, 1008),
+            (Cause::TokenWithdrawn, 1008),
         ] {
             assert_eq!(cause.close_code(), code, "{cause}");
         }

@@ -27,7 +27,6 @@ use super::control::Control;
 use super::end::{Cause, Delivery, End};
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
-use crate::websocket::close::CloseCode;
 use crate::websocket::codec::{Codec, Outgoing, Protocol, Said};
 use crate::websocket::error::ProtocolError;
 
@@ -223,9 +222,9 @@ impl Tunnel {
         self.settle();
     }
 
-    /// The daemon stops: the session ends with this code.
-    pub fn stop(&mut self, now: Instant, code: CloseCode) {
-        self.begin_ending(now, Cause::Stopped(code));
+    /// The session is to end for this reason of the daemon's own.
+    pub fn stop(&mut self, now: Instant, cause: Cause) {
+        self.begin_ending(now, cause);
         self.target.input = TargetInput::Ended;
         self.settle();
     }

@@ -180,7 +180,7 @@ mod tests {
                 source,
                 from: Vec::new(),
                 timeout: Duration::ZERO,
-                end_sessions: false,
+                end_sessions: None,
             }))
         };
         let file = from(source::Settings::File("/etc/websockify/tokens".into()));

@@ -3,6 +3,7 @@
 
 pub mod allow;
 pub mod dial;
+pub mod lease;
 pub mod source;
 pub mod targets;
 pub mod token;

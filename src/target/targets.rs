@@ -4,12 +4,15 @@
 //! to only within the route's [`Reach`], which [`dial`](super::dial::dial()) asks about the very address that it connects to.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use tokio::time::Instant;
 
 use super::allow::{AllowedTargets, Reach};
+use super::lease::Lease;
+use super::source::recheck::Rechecks;
 use super::source::{self, Found, LookupError, Source, SourceError};
 use super::token::{NoToken, Place, Token, TokenName};
 use super::{Settings, Target};
@@ -24,8 +27,8 @@ pub struct Tokens {
     pub from: Vec<Place>,
     /// How long a lookup may take.
     pub timeout: Duration,
-    /// Whether a session ends when its token does.
-    pub end_sessions: bool,
+    /// Whether a session ends when its token does, and how often the source is asked about that.
+    pub end_sessions: Option<Duration>,
 }
 
 /// The targets of a route in service.
@@ -40,7 +43,13 @@ pub struct Targets {
 #[derive(Debug)]
 enum Way {
     Fixed(Target),
-    ByToken { source: Source, from: Vec<Place>, timeout: Duration, end_sessions: bool },
+    ByToken {
+        source: Arc<Source>,
+        from: Vec<Place>,
+        timeout: Duration,
+        /// None: sessions outlive their tokens.
+        rechecks: Option<Arc<Rechecks>>,
+    },
 }
 
 /// Where one session goes.
@@ -50,8 +59,8 @@ pub struct Resolved {
     pub target: Target,
     /// By which token. None: the route has one target.
     pub token: Option<TokenName>,
-    /// When the session is to end. None: when its client or its target wants.
-    pub until: Option<SystemTime>,
+    /// How long the session may live.
+    pub lease: Lease,
 }
 
 /// Why a session goes nowhere.
@@ -91,10 +100,9 @@ impl Targets {
                 let Tokens { source, from, timeout, end_sessions } = tokens.as_ref();
                 let (opened, found) = Source::open(source)?;
                 problems = found;
-                (
-                    Way::ByToken { source: opened, from: from.clone(), timeout: *timeout, end_sessions: *end_sessions },
-                    source.reach(),
-                )
+                let opened = Arc::new(opened);
+                let rechecks = end_sessions.map(|interval| Rechecks::new(Arc::clone(&opened), interval, *timeout));
+                (Way::ByToken { source: opened, from: from.clone(), timeout: *timeout, rechecks }, source.reach())
             }
         };
         let reach = allowed.cloned().map_or(reach, Reach::Listed);
@@ -108,15 +116,23 @@ impl Targets {
         request: &Request<()>,
         deadline: Instant,
     ) -> Result<Resolved, ResolveError> {
-        let (source, from, timeout, end_sessions) = match &self.way {
-            Way::Fixed(target) => return Ok(Resolved { target: target.clone(), token: None, until: None }),
-            Way::ByToken { source, from, timeout, end_sessions } => (source, from, *timeout, *end_sessions),
+        let (source, from, timeout, rechecks) = match &self.way {
+            Way::Fixed(target) => {
+                return Ok(Resolved { target: target.clone(), token: None, lease: Lease::default() });
+            }
+            Way::ByToken { source, from, timeout, rechecks } => (source, from, *timeout, rechecks),
         };
         let token = Token::of(request, from).map_err(ResolveError::NoToken)?;
         let limit = timeout.min(deadline.saturating_duration_since(Instant::now()));
         match source.look_up(&token, limit).await {
             Ok(Found { target, until }) => {
-                Ok(Resolved { target, token: Some(token.name()), until: until.filter(|_| end_sessions) })
+                let name = token.name();
+                let lease = match rechecks {
+                    None => Lease::default(),
+                    Some(rechecks) if until.is_none() => Lease::held(rechecks.hold(token)),
+                    Some(_) => Lease::default().up_to(until),
+                };
+                Ok(Resolved { target, token: Some(name), lease })
             }
             Err(source) => Err(ResolveError::Token { token: token.name(), source }),
         }

@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 pub const TOKEN_BYTES_MAX: usize = 8192;
 
 /// What a client has shown. Never empty, and without control characters.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token(String);
 
 /// What a log may say of a token.

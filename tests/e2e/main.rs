@@ -56,3 +56,4 @@ mod token_services;
 mod tokens;
 mod unreachable;
 mod web;
+mod withdrawal;

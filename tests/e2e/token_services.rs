@@ -512,10 +512,6 @@ fn check_and_convert_know_services() {
             "source = \"http://h/%s\"\nformat = \"xml\"",
             "'xml' is not a value of 'tokens.format': write \"text\" or \"json\"",
         ),
-        (
-            "source = \"http://h/%s\"\nend-sessions = true",
-            "'tokens.end-sessions' is for a source that begins with jwt:",
-        ),
         ("source = \"http://h/%s\"\nnamespace = \"x\"", "'tokens.namespace' is for a source that begins with redis"),
     ] {
         check(directory.path(), tokens, 78, said);

@@ -41,7 +41,7 @@ async fn drive_to_end(
     target: &Stream,
     settings: Settings,
     early: &[u8],
-    stop: impl Future<Output = CloseCode>,
+    stop: impl Future<Output = Cause>,
 ) -> End {
     let tunnel = Tunnel::new(Instant::now().into_std(), settings);
     let early = Bytes::copy_from_slice(early);
@@ -192,7 +192,7 @@ proptest! {
         let target = Stream::target(vec![Say::Bytes(target_says(protocol, 500)), Say::Silence], &c, &d);
         let end = run(drive_to_end(&client, &target, Settings { protocol, ..QUIET }, b"", async {
             sleep(Duration::from_millis(at)).await;
-            CloseCode::from_wire(code).unwrap()
+            Cause::Stopped(CloseCode::from_wire(code).unwrap())
         }));
         prop_assert_eq!(client.received().closed(), closes_with(protocol, Some(code)));
         prop_assert_eq!(target.got(), script.said(usize::MAX).payload, "what the client said before its Close");
@@ -231,7 +231,7 @@ fn counts(end: &End, client: &Stream, target: &Stream) {
 async fn quiet_then_stop(protocol: Protocol, client: &Stream, target: &Stream) -> End {
     let stop = async {
         sleep(60 * SECOND).await;
-        CloseCode::GOING_AWAY
+        Cause::Stopped(CloseCode::GOING_AWAY)
     };
     drive_to_end(client, target, Settings { protocol, ..QUIET }, b"", stop).await
 }
@@ -406,7 +406,7 @@ fn no_ending_outlives_its_timeouts_when_nobody_answers() {
     let broken = || Say::Bytes(b"\xff".to_vec());
     let stop = || async {
         sleep(SECOND).await;
-        CloseCode::GOING_AWAY
+        Cause::Stopped(CloseCode::GOING_AWAY)
     };
     let endings: [(Vec<Say>, Vec<Say>); 6] = [
         (vec![close(), Say::Silence], vec![Say::Silence]),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use websockify::relay::end::End;
+use websockify::relay::end::{Cause, End};
 use websockify::relay::tunnel::{Settings, Tunnel};
 use websockify::websocket::close::CloseCode;
 use websockify::websocket::codec::{HEADROOM, Outgoing, Protocol, buffer_bytes};
@@ -144,7 +144,7 @@ impl World {
             Op::Shut => self.shut(),
             Op::Wait(milliseconds) => self.wait(Duration::from_millis(milliseconds)),
             Op::Tick => self.tunnel.tick(self.now),
-            Op::Stop(code) => self.tunnel.stop(self.now, CloseCode::from_wire(code).unwrap()),
+            Op::Stop(code) => self.tunnel.stop(self.now, Cause::Stopped(CloseCode::from_wire(code).unwrap())),
             _ => {}
         }
         self.holds();

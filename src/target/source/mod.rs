@@ -8,6 +8,7 @@ pub mod directory;
 pub mod followed;
 pub mod http;
 pub mod jwt;
+pub mod recheck;
 pub mod redis;
 pub mod resp;
 pub mod service;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use ::http::StatusCode;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Target;
 use super::allow::Reach;
@@ -37,6 +38,12 @@ use resp::RespError;
 use service::Authorities;
 use table_files::TableFiles;
 pub use text::{SourceText, SourceTextError};
+
+/// Between two questions to a source that is asked about one token after the other.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A source that failed so often in a row is left alone until the next time.
+const FAILURES_MAX: u32 = 3;
 
 /// Which source a route has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,6 +269,34 @@ impl Source {
             Self::Redis(redis) => timeout(limit, redis.look_up(token, limit)).await,
         };
         found.unwrap_or_else(|_| Err(SourceError::TimedOut(limit).into())).map(Found::from)
+    }
+
+    /// Which of `tokens` the source knows no more. Those about which it cannot say count as known.
+    pub async fn unknown_among(&self, tokens: Vec<Token>, limit: Duration) -> Vec<Token> {
+        match self {
+            Self::File(files) => files.unknown_among(tokens, limit).await,
+            Self::Redis(redis) => redis.unknown_among(tokens, limit).await,
+            // It says itself how long it is good; that its issuer has a new key takes nothing back.
+            Self::Jwt(_) => Vec::new(),
+            Self::Names(_) | Self::Sockets(_) | Self::Http(_) => self.unknown_one_by_one(tokens, limit).await,
+        }
+    }
+
+    async fn unknown_one_by_one(&self, mut tokens: Vec<Token>, limit: Duration) -> Vec<Token> {
+        // Wherever the source fails today, all get their turn in time.
+        let first = recheck::random_below(u32::try_from(tokens.len()).unwrap_or(u32::MAX).max(1));
+        tokens.rotate_left(first as usize);
+        let (mut unknown, mut failures) = (Vec::new(), 0);
+        for token in tokens {
+            match self.look_up(&token, limit).await {
+                Err(LookupError::Unknown | LookupError::Expired) => unknown.push(token),
+                Err(LookupError::Source(_)) if failures + 1 == FAILURES_MAX => break,
+                Err(LookupError::Source(_)) => failures += 1,
+                Ok(_) | Err(LookupError::TooEarly | LookupError::Invalid(_)) => failures = 0,
+            }
+            sleep(PAUSE).await;
+        }
+        unknown
     }
 }
 

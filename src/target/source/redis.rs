@@ -1,7 +1,8 @@
 //! Redis: a token is a key, its value a target.
 //!
 //! Promise: one connection, made when it is first needed, kept, and made anew when it broke; a lookup that is given up
-//! halfway leaves no reply behind for the next one. Lookups wait for each other, and each of them only as long as it may.
+//! halfway leaves no reply behind for the next one. Lookups wait for each other, and each of them only as long as it may. What
+//! is asked about many tokens goes in one breath, by GET as for one: a user of the server's list needs no other right.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::resp::{Reply, command};
 use super::service::{Address, Secret, Service, Wire, port};
@@ -79,6 +81,9 @@ struct Connection {
 /// by waiting in vain.
 const QUIET_MAX: Duration = Duration::from_secs(30);
 
+/// Keys that are asked for in one breath: a lookup of a client who waits comes behind no more than these.
+const BATCH: usize = 64;
+
 impl RedisUrl {
     /// Reads it.
     pub fn parse(text: &str) -> Result<Self, RedisUrlError> {
@@ -144,32 +149,52 @@ impl Redis {
 
     /// What `token` stands for.
     pub async fn look_up(&self, token: &Token, limit: Duration) -> Result<Target, LookupError> {
-        let key = match &self.namespace {
-            Some(namespace) => format!("{namespace}:{}", token.as_str()),
-            None => token.as_str().to_owned(),
-        };
-        match self.get(key.as_bytes(), limit).await? {
+        match value_of(self.get([token], limit).await?.remove(0))? {
             None => Err(LookupError::Unknown),
             Some(value) if value.trim_ascii().starts_with(b"{") => Ok(answer::json(&value).map_err(SourceError::from)?),
             Some(value) => Ok(answer::text(&value).map_err(SourceError::from)?),
         }
     }
 
-    async fn get(&self, key: &[u8], limit: Duration) -> Result<Option<Vec<u8>>, SourceError> {
+    /// Which of `tokens` are no keys any more. None of those that the server does not say it of.
+    pub async fn unknown_among(&self, tokens: Vec<Token>, limit: Duration) -> Vec<Token> {
+        let mut unknown = Vec::new();
+        for asked in tokens.chunks(BATCH) {
+            let Ok(Ok(replies)) = timeout(limit, self.get(asked, limit)).await else { break };
+            let missing = asked.iter().zip(replies).filter(|(_, reply)| *reply == Reply::Bulk(None));
+            unknown.extend(missing.map(|(token, _)| token.clone()));
+        }
+        unknown
+    }
+
+    fn key(&self, token: &Token) -> Vec<u8> {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}:{}", token.as_str()).into_bytes(),
+            None => token.as_str().as_bytes().to_vec(),
+        }
+    }
+
+    /// The replies, one for each token.
+    async fn get<'a>(
+        &self,
+        tokens: impl IntoIterator<Item = &'a Token>,
+        limit: Duration,
+    ) -> Result<Vec<Reply>, SourceError> {
+        let keys: Vec<Vec<u8>> = tokens.into_iter().map(|token| self.key(token)).collect();
         let mut kept = self.connection.lock().await;
         // Taken, so that a lookup that is given up takes the connection with it, and the reply that is still to come.
         if let Some(mut connection) = kept.take().filter(|connection| connection.used.elapsed() < QUIET_MAX)
-            && let Ok(reply) = connection.ask(&[b"GET", key]).await
+            && let Ok(replies) = connection.get(&keys).await
         {
             *kept = Some(connection);
-            return value_of(reply);
+            return Ok(replies);
         }
         // The server may have been started anew since: once is enough to know.
         let mut connection = Connection::new(self.service.connect(limit).await?);
         self.login.say(&mut connection).await?;
-        let reply = connection.ask(&[b"GET", key]).await?;
+        let replies = connection.get(&keys).await?;
         *kept = Some(connection);
-        value_of(reply)
+        Ok(replies)
     }
 }
 
@@ -213,9 +238,27 @@ impl Connection {
         }
     }
 
+    async fn get(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Reply>, SourceError> {
+        let commands: Vec<u8> = keys.iter().flat_map(|key| command(&[b"GET", key])).collect();
+        self.say(&commands).await?;
+        let mut replies = Vec::with_capacity(keys.len());
+        for _ in keys {
+            replies.push(self.hear().await?);
+        }
+        Ok(replies)
+    }
+
     async fn ask(&mut self, words: &[&[u8]]) -> Result<Reply, SourceError> {
-        self.wire.write_all(&command(words)).await.map_err(SourceError::Lost)?;
-        self.wire.flush().await.map_err(SourceError::Lost)?;
+        self.say(&command(words)).await?;
+        self.hear().await
+    }
+
+    async fn say(&mut self, commands: &[u8]) -> Result<(), SourceError> {
+        self.wire.write_all(commands).await.map_err(SourceError::Lost)?;
+        self.wire.flush().await.map_err(SourceError::Lost)
+    }
+
+    async fn hear(&mut self) -> Result<Reply, SourceError> {
         loop {
             if let Some((reply, taken)) = Reply::parse(&self.received)? {
                 self.received.drain(..taken);

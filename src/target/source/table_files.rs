@@ -51,6 +51,15 @@ impl TableFiles {
             Err(_) => known.cloned().ok_or_else(|| SourceError::TimedOut(limit).into()),
         }
     }
+
+    /// Which of `tokens` are in none of the files from now on: one look for all.
+    pub async fn unknown_among(&self, mut tokens: Vec<Token>, limit: Duration) -> Vec<Token> {
+        match timeout(limit, self.tables.newer_than(Instant::now())).await {
+            Ok(tables) => tokens.retain(|token| tables.get(token).is_none()),
+            Err(_) => tokens.clear(), // nobody can say
+        }
+        tokens
+    }
 }
 
 impl Tables {
