@@ -120,14 +120,14 @@ fn carry_out(command: Command, directory: &Path) -> Exit {
 }
 
 fn run_classic(classic: Classic) -> Result<Option<Ended>, StartupError> {
-    let Classic { mut route, program, lifetime, log, daemon, inetd, traffic, notes } = classic;
+    let Classic { mut route, lifetime, log, daemon, inetd, traffic, notes } = classic;
     // inetd gives the client's socket as standard error too: what is logged there would be part of the answer.
     let speaks_to_client = inetd && is_same_file(io::stdin().as_fd(), io::stderr().as_fd());
     log::init(&log, daemon || speaks_to_client)?;
     for note in notes {
         info!("{note}");
     }
-    let program = program.map(Program::prepare).transpose().map_err(ServerError::Program)?;
+    let program = route.program.clone().map(Program::prepare).transpose().map_err(ServerError::Program)?;
     if let Some(place) = program.as_ref().and_then(Program::place) {
         route.target = target::Settings::Fixed(Target::Program(place.clone()));
     }
@@ -250,6 +250,7 @@ fn built_in_route(name: &str, description: &str, address: ListenAddress, target:
         listen: vec![address],
         target: target::Settings::Fixed(Target::Tcp { host: target.ip().to_string(), port: target.port() }),
         allow_targets: None,
+        program: None,
         web: None,
         tls: None,
         access: access::Settings::default(),

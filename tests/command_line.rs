@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use proptest::prelude::*;
 use websockify::cli::{self, Answer, Classic, Command, Exit, Routes, Serve};
 use websockify::config::{Route, load_directory};
 use websockify::log::{self, Syslog, SyslogServer};
+use websockify::program::settings::{Isolation, Port, Role, Supervision};
 use websockify::program::{self, OnExit};
 use websockify::record::{Naming, Settings};
 use websockify::replay::Speed;
@@ -361,26 +364,41 @@ fn what_is_not_built_yet_is_refused_by_name() {
 #[test]
 fn programs() {
     let wrapped = |line| {
-        let classic = classic(line);
-        (classic.program.unwrap(), classic.route)
+        let route = classic(line).route;
+        (route.program.unwrap(), route.target)
     };
-    let command = |line: &str| program::Command::new(words(line)).unwrap();
+    let settings = |line: &str, port, on_exit| program::Settings {
+        command: program::Command::new(words(line)).unwrap(),
+        role: Role::Service { port, on_exit },
+        supervision: Supervision::Child,
+        user: None,
+        group: None,
+        working_directory: None,
+        environment: BTreeMap::new(),
+    };
+    let port = Some(Port { number: 5901, isolation: Isolation::Rebind, start_timeout: None });
     for (line, on_exit) in [
         ("5901 -- vncserver :1 -geometry 800x600", OnExit::Exit),
         ("--wrap-mode=exit 5901 -- vncserver :1 -geometry 800x600", OnExit::Exit),
         ("5901 --wrap-mode ignore -- vncserver :1 -geometry 800x600", OnExit::Ignore),
         ("--wrap=respawn 127.0.0.1:5901 -- vncserver :1 -geometry 800x600", OnExit::Respawn),
     ] {
-        let (program, route) = wrapped(line);
-        let command = command("vncserver :1 -geometry 800x600");
-        assert_eq!(program, program::Settings { command, port: Some(5901), on_exit }, "{line}");
-        assert_eq!(route.target, target("localhost", 5901));
+        let expected = settings("vncserver :1 -geometry 800x600", port, on_exit);
+        assert_eq!(wrapped(line), (expected, target::Settings::Program), "{line}");
     }
-    let (program, route) = wrapped("--unix-target /run/vnc.sock 6080 -- vncserver -rfbunixpath /run/vnc.sock");
-    assert_eq!((program.port, route.target), (None, target::Settings::Fixed(Target::Unix("/run/vnc.sock".into()))));
-    let not_a_file = "websockify: error: -- PROGRAM in a route's file: not built yet\n".to_owned();
-    let answer = cli::convert(&words("5901 -- vncserver"), Path::new("/srv"));
-    assert_eq!(answer, Answer { text: not_a_file, exit: Exit::NotBuilt });
+    let (program, target) = wrapped("--unix-target /run/vnc.sock 6080 -- vncserver -rfbunixpath /run/vnc.sock");
+    assert_eq!(program, settings("vncserver -rfbunixpath /run/vnc.sock", None, OnExit::Exit));
+    assert_eq!(target, target::Settings::Fixed(Target::Unix("/run/vnc.sock".into())));
+    let start = start_directory();
+    let command = |route: Route| route.program.unwrap().command;
+    let typed = command(classic_in("5901 -- ./run x/y", start.path()).route);
+    assert_eq!(typed.words().collect::<Vec<_>>(), [start.path().join("./run").as_os_str(), "x/y".as_ref()]);
+    let foreign = OsString::from_vec(vec![b'x', 0xFF]);
+    let arguments: Vec<OsString> = words("5901 -- cat").into_iter().chain([foreign.clone()]).collect();
+    let Ok(Command::Classic(typed)) = cli::parse(&arguments, start.path()) else { panic!("no command line") };
+    assert_eq!(command(typed.route).words().collect::<Vec<_>>(), ["cat".as_ref(), foreign.as_os_str()]);
+    let answer = cli::convert(&arguments, start.path());
+    assert!(answer.text.ends_with("websockify: error: -- PROGRAM: x\u{FFFD} is not UTF-8\n"), "{}", answer.text);
     assert_eq!(usage_error("6080 h:1 -- vncserver"), "Too many arguments");
     assert_eq!(usage_error("6080 --"), "Too few arguments");
     let needed =
@@ -496,6 +514,8 @@ fn convert_says_the_same() {
         "--cert gone.pem 6080 h:1",
         "--unix-listen x.sock --unix-listen-mode 660 --unix-target t.sock",
         "--unix-listen x.sock h:1",
+        "5901 --wrap-mode=ignore -- vncserver -geometry 1024x768 :1",
+        "--wrap-mode=respawn --unix-target t.sock 6080 -- ./serve --on t.sock",
         "-vD6 --run-once --timeout 5 --idle-timeout 6 --log-file x --syslog h:514 --traffic 6080 h:1",
     ] {
         assert_eq!(converted(line, start.path()), classic_in(line, start.path()).route, "{line}");

@@ -72,9 +72,9 @@ fn a_sound_file_has_no_complaint() {
 fn unknown_keys() {
     expect_in_route("tagret = 1", &["vnc.toml:3:1: unknown key 'tagret': did you mean 'target'?"]);
     expect_in_route(
-        "  program = {}",
+        "  proxy = {}",
         &[
-            "vnc.toml:3:3: unknown key 'program': known are description, listen, listen-mode, target, tokens, targets, exit-idle, \
+            "vnc.toml:3:3: unknown key 'proxy': known are description, listen, listen-mode, target, tokens, targets, program, exit-idle, \
              web, tls, access, websocket, record, limits",
         ],
     );
@@ -113,6 +113,133 @@ fn recordings() {
     expect_in_route(
         "[record]\ndirectoy = \"x\"\ndirectory = \"x\"",
         &["vnc.toml:4:1: unknown key 'record.directoy': did you mean 'directory'?"],
+    );
+}
+
+/// A text that is appended to what every route with a program needs; its first line is line 4.
+#[track_caller]
+fn expect_in_program(text: &str, expected: &[&str]) {
+    expect(&format!("listen = \"6080\"\n[program]\ncommand = [\"vncserver\", \":1\"]\n{text}"), expected);
+}
+
+#[test]
+fn programs_that_are_sound() {
+    for text in [
+        "port = 5901",
+        "port = 5901\non-exit = \"respawn\"\nisolation = \"private-network\"\nstart-timeout = \"30s\"",
+        "port = 5901\nsupervisor = \"child\"\nisolation = \"none\"\nenvironment = { LANG = \"C.UTF-8\" }",
+        "port = 5901\nuser = \"alice\"\ngroup = \"video\"\nworking-directory = \"/home/alice\"\n\
+         properties = { MemoryMax = \"1G\", Nice = 5, NoNewPrivileges = true, CPUWeight = 1.5, DeviceAllow = [\"/dev/dri\", \"/dev/kvm\"] }",
+        "per-session = true\nsupervisor = \"child\"",
+    ] {
+        expect_in_program(text, &[]);
+    }
+    for listen in ["\"localhost:7681\"", "[\"127.0.0.2:7681\", \"[::1]:7681\"]", "\"/run/sh.sock\""] {
+        expect(&format!("listen = {listen}\n[program]\ncommand = [\"/bin/sh\"]\nper-session = true\npty = true"), &[]);
+    }
+    expect_in_route("[program]\ncommand = [\"/usr/bin/service\"]", &[]); // which sessions reach by the target
+}
+
+#[test]
+fn programs() {
+    expect(
+        "listen = \"6080\"\n[program]\nport = 0",
+        &[
+            "vnc.toml:2:1: 'program.command' is missing: write command = [\"vncserver\", \":1\"]",
+            "vnc.toml:3:8: 0 is out of range: 'program.port' is from 1 to 65535",
+        ],
+    );
+    let ways = "write the port that it listens on, such as port = 5901, or per-session = true, or a 'target' where sessions go";
+    expect_in_program("", &[&format!("vnc.toml:2:1: 'program.port' is missing: {ways}")]);
+    for (command, complaint) in [
+        ("\"vncserver :1\"", "3:11: 'program.command' is a string: write command = [\"vncserver\", \":1\"]"),
+        (
+            "[]",
+            "3:11: 'program.command' is empty: write the program and its arguments, such as command = [\"vncserver\", \":1\"]",
+        ),
+        (
+            "[\"\"]",
+            "3:12: '' is not a program: write its name, which is looked up in PATH, or its whole path from / on",
+        ),
+        (
+            "[\"bin/x\"]",
+            "3:12: 'bin/x' is not a program: write its name, which is looked up in PATH, or its whole path from / on",
+        ),
+        ("[\"x\", \"\\u0000\"]", "3:17: there is a NUL in it, which no program can be given: remove it"),
+    ] {
+        let text = format!("listen = \"6080\"\n[program]\ncommand = {command}\nport = 5901");
+        expect(&text, &[&format!("vnc.toml:{complaint}")]);
+    }
+    expect_in_program(
+        "port = 5901\non-exit = \"restart\"\nsupervisor = \"runit\"\nisolation = \"chroot\"\nstart-timeout = 5",
+        &[
+            "vnc.toml:5:11: 'restart' is not a value of 'program.on-exit': write \"exit\" or \"ignore\" or \"respawn\"",
+            "vnc.toml:6:14: 'runit' is not a value of 'program.supervisor': write \"systemd\" or \"child\"",
+            "vnc.toml:7:13: 'chroot' is not a value of 'program.isolation': write \"rebind\" or \"private-network\" or \"none\"",
+            "vnc.toml:8:17: 'program.start-timeout' is an integer: write start-timeout = \"30s\"",
+        ],
+    );
+}
+
+#[test]
+fn programs_in_combinations_that_make_no_sense() {
+    for (key, value) in [("port", "5901"), ("per-session", "true")] {
+        expect_in_route(
+            &format!("[program]\ncommand = [\"x\"]\n{key} = {value}"),
+            &[&format!(
+                "vnc.toml:2:10: 'target' and 'program.{key}' exclude each other, for sessions go to the program: remove 'target', or \
+                 '{key}'"
+            )],
+        );
+    }
+    let with_child =
+        "has no effect with supervisor = \"child\": it is for supervisor = \"systemd\": remove one of the two";
+    expect_in_program(
+        "port = 5901\nsupervisor = \"child\"\nisolation = \"private-network\"\nproperties = { Nice = 5 }",
+        &[
+            &format!("vnc.toml:6:13: 'isolation = \"private-network\"' {with_child}"),
+            &format!("vnc.toml:7:14: 'properties' {with_child}"),
+        ],
+    );
+    let listens_not = "has no effect beside per-session = true, whose programs do not listen: remove one of the two";
+    expect_in_program(
+        "per-session = true\nport = 5901\non-exit = \"exit\"\nisolation = \"none\"\nstart-timeout = \"5s\"",
+        &[
+            &format!("vnc.toml:5:8: 'port' {listens_not}"),
+            &format!("vnc.toml:6:11: 'on-exit' {listens_not}"),
+            &format!("vnc.toml:7:13: 'isolation' {listens_not}"),
+            &format!("vnc.toml:8:17: 'start-timeout' {listens_not}"),
+        ],
+    );
+    expect_in_program(
+        "port = 5901\npty = true",
+        &["vnc.toml:5:7: 'pty' has no effect without per-session = true: remove one of the two"],
+    );
+    expect_in_program(
+        "per-session = true\npty = true",
+        &[
+            "vnc.toml:5:7: 'pty' gives a terminal to everybody who reaches this route: listen on localhost or on a Unix socket, or \
+           let [access] ask who they are",
+        ],
+    );
+    expect_in_route(
+        "[program]\ncommand = [\"x\"]\nisolation = \"rebind\"\nstart-timeout = \"5s\"",
+        &[
+            "vnc.toml:5:13: 'program.isolation' is about the program's port: write port = 5901, or remove it",
+            "vnc.toml:6:17: 'start-timeout' has no effect without 'port': remove one of the two",
+        ],
+    );
+    expect_in_program(
+        "port = 5901\nuser = \"a b\"\nenvironment = { \"A=B\" = \"x\", C = 1 }\nproperties = { nice = 5, User = \"x\", Nice = {} }",
+        &[
+            "vnc.toml:5:8: 'a b' in 'program.user' is not a user's name: write one, such as user = \"alice\"",
+            "vnc.toml:6:17: 'A=B' is not a variable's name: write one without '='",
+            "vnc.toml:6:34: 'program.environment.C' is an integer: write LANG = \"C.UTF-8\"",
+            "vnc.toml:7:16: 'nice' in 'program.properties' is not a setting of a unit: write one as systemd.exec(5) does, such as \
+             MemoryMax",
+            "vnc.toml:7:26: 'User' cannot be among 'program.properties': write 'user'",
+            "vnc.toml:7:45: 'program.properties.Nice' is a table: write MemoryMax = \"1G\"",
+        ],
     );
 }
 

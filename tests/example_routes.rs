@@ -8,6 +8,7 @@ use std::path::Path;
 
 use websockify::config::{Loaded, load_directory};
 use websockify::http;
+use websockify::program::settings::{Role, Stdio};
 use websockify::server::address::ListenAddress;
 use websockify::target::{Settings, Target};
 use websockify::tls;
@@ -50,7 +51,7 @@ fn activate(line: &str) -> &str {
 fn every_example_is_a_route() {
     let loaded = load(&examples());
     let route = |name: &str| &loaded.iter().find(|loaded| loaded.route.name == name).unwrap().route;
-    assert_eq!(loaded.len(), 10);
+    assert_eq!(loaded.len(), 12);
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
     assert!(matches!(&route("telnet").target, Settings::Fixed(Target::Tcp { port: 23, .. })));
@@ -61,6 +62,9 @@ fn every_example_is_a_route() {
     assert!(matches!(route("unix").listen[..], [ListenAddress::Unix { mode: 0o660, .. }]));
     assert!(matches!(route("unix").target, Settings::Fixed(Target::Unix(_))));
     assert!(route("recorded").record.is_some());
+    assert!(matches!(&route("desktop").program, Some(program) if program.port().is_some()));
+    let telnetd = route("telnetd").program.as_ref().map(|program| &program.role);
+    assert_eq!(telnetd, Some(&Role::PerSession { stdio: Stdio::Socket }));
 }
 
 #[test]
@@ -84,11 +88,11 @@ fn every_key_is_shown() {
     // What a message about an unknown key lists is what exists.
     let directory = tempfile::tempdir().unwrap();
     let unknown = "zzzzzz = 1\nweb.zzzzzz = 1\ntls.zzzzzz = 1\naccess.zzzzzz = 1\nwebsocket.zzzzzz = 1\nrecord.zzzzzz = 1\n\
-         limits.zzzzzz = 1\ntokens.zzzzzz = 1\ntargets.zzzzzz = 1\n";
+         limits.zzzzzz = 1\ntokens.zzzzzz = 1\ntargets.zzzzzz = 1\nprogram.zzzzzz = 1\n";
     fs::write(directory.path().join("x.toml"), unknown).unwrap();
     let said = load_directory(directory.path(), &[]).unwrap_err().to_string();
     let lists: Vec<&str> = said.lines().filter_map(|line| Some(line.split_once("known are ")?.1)).collect();
-    assert_eq!(lists.len(), 9, "{said}");
+    assert_eq!(lists.len(), 10, "{said}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(is_shown(key), "no example shows '{key}'");
     }

@@ -19,7 +19,8 @@ use websockify::log::catalog;
 const OPTIONS_PAGE: &str = "packaging/man/websockify.1";
 const KEYS_PAGE: &str = "packaging/man/websockify.toml.5";
 /// The tables of a route's file; the first is what stands before all tables.
-const TABLES: [&str; 9] = ["", "tokens", "targets", "web", "tls", "access", "websocket", "record", "limits"];
+const TABLES: [&str; 10] =
+    ["", "tokens", "targets", "program", "web", "tls", "access", "websocket", "record", "limits"];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_default()
@@ -186,7 +187,7 @@ fn the_page_of_the_keys_has_every_key_with_its_type_its_default_and_an_example()
     assert_eq!(entries.keys().cloned().collect::<BTreeSet<_>>(), known_keys());
     for ((table, key), Entry { prose, example }) in &entries {
         let kind = prose.lines().next().unwrap();
-        let kinds = ["String", "Boolean", "Integer", "Duration", "Size", "Array"];
+        let kinds = ["String", "Boolean", "Integer", "Duration", "Size", "Array", "Table"];
         assert!(kinds.iter().any(|known| kind.starts_with(known)), "[{table}] {key} has no type: {kind}");
         let default = prose.contains("\nDefault: ") || kind.contains("required");
         assert!(default, "[{table}] {key} has no default and is not required");
@@ -226,16 +227,23 @@ fn every_example_of_the_pages_passes_check() {
         // What the example cannot be without, unless it is that itself.
         let listen = match key.as_str() {
             "listen" => String::new(),
+            "pty" => format!("listen = \"localhost:{}\"\n", 20_000 + number),
             "listen-mode" => format!("listen = \"/run/websockify/{number}.sock\"\n"),
             _ => format!("listen = \"{}\"\n", 20_000 + number),
         };
-        let target = if key == "target" || table == "tokens" { "" } else { "target = \"localhost:5900\"\n" };
+        let is_program = table == "program" && key != "command";
+        let target =
+            if key == "target" || table == "tokens" || is_program { "" } else { "target = \"localhost:5900\"\n" };
         let heading = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         let companion = match (table.as_str(), key.as_str()) {
             ("web", "follow-symlinks" | "listing") => "root = \"/usr/share/novnc\"\n",
             ("record", "compression" | "size-limit" | "keep-files" | "keep-age") => {
                 "directory = \"/var/lib/websockify/vnc\"\n"
             }
+            ("program", "port") => "command = [\"x\"]\n",
+            ("program", "per-session") => "supervisor = \"child\"\ncommand = [\"x\"]\n",
+            ("program", "pty") => "per-session = true\ncommand = [\"x\"]\n",
+            ("program", key) if key != "command" => "port = 5901\ncommand = [\"x\"]\n",
             ("tls", "mode") => "certificate = \"/etc/websockify/both.pem\"\n",
             ("tokens", "from" | "timeout") => "source = \"file:/etc/websockify/tokens\"\n",
             ("tokens", "end-sessions") => "source = \"jwt:/etc/websockify/jwt.pem\"\n",
@@ -258,7 +266,7 @@ fn every_example_of_the_pages_passes_check() {
     }
     let (_, whole) = page.split_once("\n.SH EXAMPLES\n").unwrap();
     let whole = blocks(whole);
-    assert_eq!(whole.len(), 4, "whole routes in {KEYS_PAGE}");
+    assert_eq!(whole.len(), 5, "whole routes in {KEYS_PAGE}");
     check(&routes);
     check(&whole);
 }

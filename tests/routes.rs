@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use websockify::access::{self, AllowedClients};
 use websockify::config::{Loaded, Position, Route, load_directory};
 use websockify::http;
 use websockify::limits::Limits;
+use websockify::program::settings::{Isolation, Port, Property, Role, Stdio, Supervision};
+use websockify::program::{self, OnExit};
 use websockify::record;
 use websockify::server::address::ListenAddress;
 use websockify::target::{Settings, Target};
@@ -91,6 +94,7 @@ keep-age = "30days"
             ],
             target: Settings::Fixed(Target::Unix(path("vm/vnc.sock"))),
             allow_targets: None,
+            program: None,
             web: Some(http::Web::Directory(http::Directory {
                 root: path("www"),
                 follow_symlinks: true,
@@ -140,6 +144,7 @@ fn what_is_left_out_has_its_default() {
             listen: vec![tcp(None, 6080)],
             target: Settings::Fixed(Target::Tcp { host: "localhost".to_owned(), port: 5900 }),
             allow_targets: None,
+            program: None,
             web: None,
             tls: None,
             access: access::Settings::default(),
@@ -150,6 +155,65 @@ fn what_is_left_out_has_its_default() {
             limits: Limits::default(),
         }
     );
+}
+
+#[test]
+fn a_program_is_systemds_and_its_port_is_moved_unless_told_otherwise() {
+    let program = |text: &str| {
+        let directory = directory(&format!("listen = \"6080\"\n[program]\ncommand = [\"x\", \"y z\"]\n{text}"));
+        let route = load(&directory).route;
+        assert_eq!(route.target, Settings::Program);
+        route.program.unwrap()
+    };
+    let plain = program("port = 5901\n");
+    let port = Port { number: 5901, isolation: Isolation::Rebind, start_timeout: None };
+    let expected = program::Settings {
+        command: program::Command::new(vec!["x".into(), "y z".into()]).unwrap(),
+        role: Role::Service { port: Some(port), on_exit: OnExit::Exit },
+        supervision: Supervision::Systemd { properties: Vec::new() },
+        user: None,
+        group: None,
+        working_directory: None,
+        environment: BTreeMap::new(),
+    };
+    assert_eq!(plain, expected);
+    let all = program(
+        r#"
+port = 5901
+on-exit = "respawn"
+isolation = "private-network"
+start-timeout = "1m"
+user = "alice"
+group = "video"
+working-directory = "/home/alice"
+environment = { LANG = "C.UTF-8" }
+properties = { DeviceAllow = ["/dev/dri", "/dev/kvm"], Nice = -5, NoNewPrivileges = true }
+"#,
+    );
+    let port = Port { number: 5901, isolation: Isolation::PrivateNetwork, start_timeout: Some(Duration::from_mins(1)) };
+    let property = |name: &str, values: &[&str]| Property {
+        name: name.to_owned(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+    };
+    let properties = vec![
+        property("DeviceAllow", &["/dev/dri", "/dev/kvm"]),
+        property("Nice", &["-5"]),
+        property("NoNewPrivileges", &["yes"]),
+    ];
+    assert_eq!(
+        all,
+        program::Settings {
+            role: Role::Service { port: Some(port), on_exit: OnExit::Respawn },
+            supervision: Supervision::Systemd { properties },
+            user: Some("alice".to_owned()),
+            group: Some("video".to_owned()),
+            working_directory: Some("/home/alice".into()),
+            environment: BTreeMap::from([("LANG".to_owned(), "C.UTF-8".to_owned())]),
+            ..expected
+        }
+    );
+    let each = program("supervisor = \"child\"\nper-session = true\n");
+    assert_eq!((each.role, each.supervision), (Role::PerSession { stdio: Stdio::Socket }, Supervision::Child));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::server::address::ListenAddress;
 pub(super) struct Addresses {
     /// Where to listen. None: the socket is inherited.
     pub(super) listen: Option<String>,
-    /// None: tokens decide.
+    /// None: tokens decide, or it is the program.
     pub(super) target: Option<String>,
     /// The port that a wrapped program binds. None: there is none, or it is to stay where it is.
     pub(super) program_port: Option<u16>,
@@ -33,8 +33,7 @@ pub(super) fn addresses(options: &Options, start_directory: &Path) -> Result<Add
     } else if !options.command.is_empty() {
         // The program has the port that clients see, as far as it knows.
         let port = program_port(listen.as_deref()).ok_or(ClassicError::ProgramPort)?;
-        let target = Some(format!("localhost:{port}"));
-        return no_more(words, Addresses { listen, target, program_port: Some(port) });
+        return no_more(words, Addresses { listen, target: None, program_port: Some(port) });
     } else {
         Some(target(words.next().ok_or(ClassicError::TooFewArguments)?)?)
     };

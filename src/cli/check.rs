@@ -52,6 +52,7 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                     writeln!(problems, "{place}: warning: {problem}")?;
                 }
             }
+            (target::Settings::Program, _) => {}
             (target::Settings::ByToken(_), Err(error)) => {
                 writeln!(problems, "{place}: {}", chain(&error))?;
                 exit = Exit::Config;

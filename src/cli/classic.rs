@@ -5,6 +5,7 @@
 //! never ignored; the few that can have no effect are told in the notes.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::addresses::{Addresses, absolute, addresses};
 use super::exit::{Answer, Exit};
 use super::options::{Options, usage_error};
 use super::tokens;
-use crate::config::file::{File, Record, Tls, Web, WebSocket};
+use crate::config::file::{File, Program, Record, Tls, Web, WebSocket, Words};
 use crate::config::meaning::Sockets;
 use crate::config::{Mistake, Route, chain};
 use crate::log;
@@ -25,11 +26,8 @@ use crate::server::Lifetime;
 /// A classic command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classic {
-    /// Its only route. It listens nowhere when `inetd` is set. With a program whose port is moved, its target is the port that
-    /// the program binds, until it is known where that is moved to.
+    /// Its only route. It listens nowhere when `inetd` is set.
     pub route: Route,
-    /// What is behind `--`.
-    pub program: Option<program::Settings>,
     /// When the process ends by itself.
     pub lifetime: Lifetime,
     /// Where the log goes.
@@ -124,20 +122,23 @@ impl Classic {
         let spoken = Spoken::new(Options::read(arguments)?, start_directory)?;
         let sockets = if spoken.inetd { Sockets::Inherited } else { Sockets::Bound };
         let mut route = spoken.file.into_route("websockify", start_directory, sockets).map_err(ClassicError::from)?;
+        let command = program::Command::new(command_words(&spoken.options, start_directory));
         let Options { daemon, traffic, record, .. } = spoken.options;
         if let (Some(settings), Some(file)) = (&mut route.record, record) {
             // What a route's file cannot say. Without a slash at the end, before the number.
             settings.naming = Naming::Numbered(start_directory.join(file).components().collect());
         }
-        let (program, lifetime, log) = (spoken.program, spoken.lifetime, spoken.log);
-        Ok(Self { route, program, lifetime, log, daemon, inetd: spoken.inetd, traffic, notes: spoken.notes })
+        if let (Some(program), Some(command)) = (&mut route.program, command) {
+            program.command = command; // which need not be text
+        }
+        let (lifetime, log) = (spoken.lifetime, spoken.log);
+        Ok(Self { route, lifetime, log, daemon, inetd: spoken.inetd, traffic, notes: spoken.notes })
     }
 }
 
 /// A classic command line as a file and the rest.
 pub(super) struct Spoken {
     pub(super) file: File,
-    pub(super) program: Option<program::Settings>,
     pub(super) lifetime: Lifetime,
     pub(super) log: log::Settings,
     pub(super) inetd: bool,
@@ -150,7 +151,6 @@ impl Spoken {
     pub(super) fn new(options: Options, start_directory: &Path) -> Result<Self, ClassicError> {
         check_dependencies(&options)?;
         let Addresses { listen, target, program_port } = addresses(&options, start_directory)?;
-        let program = program(&options, program_port);
         let log = log_settings(&options, start_directory)?;
         refuse_unbuilt(&options)?;
 
@@ -166,6 +166,7 @@ impl Spoken {
             target: target.map(said),
             tokens: tokens::tokens(&options, start_directory)?,
             targets: tokens::targets(&options),
+            program: program(&options, program_port, start_directory),
             web: web.map(|web| Web::Short(said(web))),
             tls: tls(&options, start_directory, &mut notes)?,
             record: record(&options, start_directory)?,
@@ -179,7 +180,7 @@ impl Spoken {
             timeout: unless_zero(options.timeout).map(Duration::from_secs),
             idle_timeout: unless_zero(options.idle_timeout).map(Duration::from_secs),
         };
-        Ok(Self { file, program, lifetime, log, inetd: options.inetd, notes, options })
+        Ok(Self { file, lifetime, log, inetd: options.inetd, notes, options })
     }
 }
 
@@ -215,11 +216,29 @@ fn check_dependencies(options: &Options) -> Result<(), ClassicError> {
     Ok(())
 }
 
-/// A mode that is none was refused when the options were read.
-fn program(options: &Options, port: Option<u16>) -> Option<program::Settings> {
-    let command = program::Command::new(options.command.clone())?;
-    let on_exit = options.wrap_mode.as_deref().and_then(|mode| mode.parse().ok()).unwrap_or_default();
-    Some(program::Settings { command, port, on_exit })
+/// What stands behind `--`. The daemon runs it itself, as the original did.
+fn program(options: &Options, port: Option<u16>, start_directory: &Path) -> Option<Program> {
+    let words = command_words(options, start_directory);
+    if words.is_empty() {
+        return None;
+    }
+    let words = words.into_iter().map(|word| said(word.to_string_lossy().into_owned()));
+    Some(Program {
+        command: Some(said(Words(words.collect()))),
+        port: port.map(|port| said(port.into())),
+        on_exit: options.wrap_mode.clone().map(said),
+        supervisor: Some(said("child".to_owned())),
+        ..Program::default()
+    })
+}
+
+/// The program with a path that does not depend on where it was typed.
+fn command_words(options: &Options, start_directory: &Path) -> Vec<OsString> {
+    let mut words = options.command.clone();
+    if let Some(program) = words.first_mut().filter(|program| program.as_bytes().contains(&b'/')) {
+        *program = start_directory.join(&*program).into();
+    }
+    words
 }
 
 fn is_mode(text: &str) -> bool {

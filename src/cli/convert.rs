@@ -23,8 +23,8 @@ pub fn convert(arguments: &[OsString], start_directory: &Path) -> Answer {
 fn toml_of(arguments: &[OsString], start_directory: &Path) -> Result<String, Answer> {
     let named = arguments.first().is_some_and(|first| Path::new(first).file_name() == Some("websockify".as_ref()));
     let spoken = Spoken::new(Options::read(&arguments[usize::from(named)..])?, start_directory)?;
-    if spoken.program.is_some() {
-        return Err(ClassicError::NotBuilt(vec!["-- PROGRAM in a route's file"]).into());
+    if let Some(word) = spoken.options.command.iter().find(|word| word.to_str().is_none()) {
+        return Err(ClassicError::NotUtf8 { option: "-- PROGRAM", path: word.into() }.into());
     }
     if spoken.inetd {
         return Err(usage_error("--inetd cannot be converted: give the address that inetd listens on instead"));
@@ -48,6 +48,11 @@ fn toml_of(arguments: &[OsString], start_directory: &Path) -> Result<String, Ans
 fn comments(spoken: &Spoken) -> Vec<String> {
     let options = &spoken.options;
     let elsewhere = [
+        (
+            spoken.file.program.is_some(),
+            "-- PROGRAM: websockify itself starts it, as on the command line. As a service, let systemd do it: write \
+             user = \"NAME\" in place of supervisor",
+        ),
         (options.record.is_some(), "--record: files are named by route, time and session, in the same directory"),
         (options.daemon, "-D: not in the file; whoever starts it keeps it in the background"),
         (spoken.lifetime.run_once, "--run-once: not in the file; only the classic command line has it"),

@@ -8,6 +8,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::file::Words;
 use super::problem::{Mistake, suggestion};
 
 /// A mistake and the bytes of the text that it is about.
@@ -82,6 +83,32 @@ impl<'text, 'reading> Table<'text, 'reading> {
                 None
             }
         }
+    }
+
+    /// Takes a key that is a table whose keys are its writer's own, and where it is; `example` shows one of them.
+    #[expect(clippy::type_complexity, reason = "names and values, each with its place")]
+    pub(super) fn entries<T: Leaf>(
+        &mut self,
+        key: &'static str,
+        example: &'static str,
+    ) -> Option<(Vec<(Spanned<String>, Spanned<T>)>, Range<usize>)> {
+        let value = self.value(key)?;
+        let span = value.span();
+        let DeValue::Table(entries) = value.get_ref() else {
+            self.complain_about_type(key, WrongType::new(span, value.get_ref()), example);
+            return None;
+        };
+        let mut read = Vec::new();
+        for (name, value) in entries {
+            match T::read(value) {
+                Ok(leaf) => {
+                    let name = Spanned::new(name.span(), name.get_ref().to_string());
+                    read.push((name, Spanned::new(value.span(), leaf)));
+                }
+                Err(wrong) => self.complain_about_type(&format!("{key}.{}", name.get_ref()), wrong, example),
+            }
+        }
+        Some((read, span))
     }
 
     /// Where the table begins: the place of what is missing in it.
@@ -180,5 +207,37 @@ impl Leaf for Vec<Spanned<String>> {
             Some(array) => array.iter().map(string).collect(),
             None => Ok(vec![string(value)?]),
         }
+    }
+}
+
+/// An array of strings, and no string alone.
+impl Leaf for Words {
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, WrongType> {
+        if value.get_ref().as_array().is_none() {
+            return Err(WrongType::new(value.span(), value.get_ref()));
+        }
+        Vec::read(value).map(Self)
+    }
+}
+
+/// One or more values of a unit's property, as systemd writes them.
+pub(super) struct Values(pub(super) Vec<String>);
+
+impl Leaf for Values {
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, WrongType> {
+        if let Some(array) = value.get_ref().as_array() {
+            return array.iter().map(word).collect::<Result<_, _>>().map(Self);
+        }
+        word(value).map(|word| Self(vec![word]))
+    }
+}
+
+fn word(value: &Spanned<DeValue<'_>>) -> Result<String, WrongType> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Boolean(yes) => Ok(if *yes { "yes" } else { "no" }.to_owned()),
+        DeValue::Integer(_) => i64::read(value).map(|number| number.to_string()),
+        DeValue::Float(number) => Ok(number.as_str().to_owned()),
+        other => Err(WrongType::new(value.span(), other)),
     }
 }

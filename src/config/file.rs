@@ -10,7 +10,7 @@ use serde::Serialize;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::document::{Complaint, Table};
+use super::document::{Complaint, Table, Values};
 use super::problem::Mistake;
 
 /// The whole file.
@@ -23,6 +23,7 @@ pub(crate) struct File {
     pub(crate) target: Option<Spanned<String>>,
     pub(crate) tokens: Option<Tokens>,
     pub(crate) targets: Option<Targets>,
+    pub(crate) program: Option<Program>,
     pub(crate) exit_idle: Option<Spanned<String>>,
     pub(crate) web: Option<Web>,
     pub(crate) tls: Option<Tls>,
@@ -73,6 +74,41 @@ pub(crate) struct Tokens {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Targets {
     pub(crate) allow: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// `[program]`. No command line says what is skipped.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Program {
+    #[serde(skip)]
+    pub(crate) place: Range<usize>,
+    pub(crate) command: Option<Spanned<Words>>,
+    pub(crate) port: Option<Spanned<i64>>,
+    pub(crate) on_exit: Option<Spanned<String>>,
+    pub(crate) supervisor: Option<Spanned<String>>,
+    pub(crate) isolation: Option<Spanned<String>>,
+    pub(crate) start_timeout: Option<Spanned<String>>,
+    pub(crate) user: Option<Spanned<String>>,
+    pub(crate) group: Option<Spanned<String>>,
+    pub(crate) working_directory: Option<Spanned<String>>,
+    pub(crate) per_session: Option<Spanned<bool>>,
+    pub(crate) pty: Option<Spanned<bool>>,
+    #[serde(skip)]
+    pub(crate) environment: Vec<(Spanned<String>, Spanned<String>)>,
+    #[serde(skip)]
+    pub(crate) properties: Option<(Vec<Property>, Range<usize>)>,
+}
+
+/// The words of a command: an array, for one string would have to be taken apart.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Words(pub(crate) Vec<Spanned<String>>);
+
+/// A property of a unit, its values as systemd writes them.
+#[derive(Clone, Debug)]
+pub(crate) struct Property {
+    pub(crate) name: Spanned<String>,
+    pub(crate) values: Vec<String>,
 }
 
 /// `[tls]`.
@@ -152,6 +188,7 @@ impl File {
                 Tokens::read,
             ),
             targets: table.table("targets", "a table [targets] with allow = [\"10.0.0.0/8:5900-5999\"]", Targets::read),
+            program: table.table("program", "a table [program] with command = [\"vncserver\", \":1\"]", Program::read),
             exit_idle: table.take("exit-idle", "exit-idle = \"10min\""),
             web: table
                 .string_or_table("web", super::EXAMPLE_WEB, Web::Short, |table| Web::Table(WebTable::read(table))),
@@ -211,6 +248,30 @@ impl Tokens {
 impl Targets {
     fn read(table: &mut Table<'_, '_>) -> Self {
         Self { allow: table.take("allow", "allow = [\"10.0.0.0/8:5900-5999\"]") }
+    }
+}
+
+impl Program {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        let environment = table.entries("environment", "LANG = \"C.UTF-8\"");
+        let properties = table.entries::<Values>("properties", "MemoryMax = \"1G\"");
+        let property = |(name, values): (_, Spanned<Values>)| Property { name, values: values.into_inner().0 };
+        Self {
+            place: table.span(),
+            command: table.take("command", super::EXAMPLE_COMMAND),
+            port: table.take("port", "port = 5901"),
+            on_exit: table.take("on-exit", "on-exit = \"respawn\""),
+            supervisor: table.take("supervisor", "supervisor = \"child\""),
+            isolation: table.take("isolation", "isolation = \"private-network\""),
+            start_timeout: table.take("start-timeout", "start-timeout = \"30s\""),
+            user: table.take("user", "user = \"alice\""),
+            group: table.take("group", "group = \"video\""),
+            working_directory: table.take("working-directory", super::EXAMPLE_WORKING_DIRECTORY),
+            per_session: table.take("per-session", "per-session = true"),
+            pty: table.take("pty", "pty = true"),
+            environment: environment.map(|(entries, _)| entries).unwrap_or_default(),
+            properties: properties.map(|(entries, span)| (entries.into_iter().map(property).collect(), span)),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::Route;
 use super::document::Complaint;
 use super::file::{self, File};
 use super::problem::Mistake;
+use super::program::Beside;
 use super::surroundings::Surroundings;
 use crate::http;
 use crate::server::address::ListenAddress;
@@ -62,7 +63,9 @@ impl File {
         let before = complaints.len();
         let mut reader = Reader { name, base, surroundings, complaints };
         let listen = reader.listen(self.listen, self.listen_mode, sockets);
-        let (target, target_place) = reader.targets(self.target, self.tokens);
+        let (target, target_place) = reader.targets(self.target, self.tokens, self.program.as_ref());
+        let beside = Beside { listen: &listen, asks_who: false };
+        let program = self.program.and_then(|program| reader.program(program, &beside));
         let allow_targets = self.targets.and_then(|targets| reader.allow_targets(targets));
         let exit_idle = reader.exit_idle(self.exit_idle);
         let web = self.web.and_then(|web| reader.web(web));
@@ -79,6 +82,7 @@ impl File {
             listen: listen.iter().map(|address| address.get_ref().clone()).collect(),
             target,
             allow_targets,
+            program,
             web,
             tls,
             access,

@@ -13,6 +13,7 @@ pub(crate) mod meaning;
 mod paths;
 mod place;
 mod problem;
+mod program;
 mod recording;
 mod surroundings;
 mod tokens;
@@ -39,6 +40,10 @@ pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
 const EXAMPLE_LISTEN: &str = "listen = \"6080\"";
 const EXAMPLE_TARGET: &str = "target = \"localhost:5900\"";
 const EXAMPLE_SOURCE: &str = "source = \"file:/etc/websockify/tokens\"";
+const EXAMPLE_COMMAND: &str = "command = [\"vncserver\", \":1\"]";
+const EXAMPLE_PROGRAM_PORT: &str =
+    "the port that it listens on, such as port = 5901, or per-session = true, or a 'target' where sessions go";
+const EXAMPLE_WORKING_DIRECTORY: &str = "working-directory = \"/home/alice\"";
 const EXAMPLE_WEB: &str = "web = \"/usr/share/novnc\"";
 const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
 const EXAMPLE_RECORD: &str = "directory = \"/var/lib/websockify/vnc\"";
@@ -60,6 +65,8 @@ pub struct Route {
     pub target: target::Settings,
     /// What they may be; None: what their source may reach without a list.
     pub allow_targets: Option<AllowedTargets>,
+    /// What runs behind it; None: nothing that is the route's business.
+    pub program: Option<crate::program::Settings>,
     /// What plain requests get; None: 405.
     pub web: Option<http::Web>,
     /// None: plain connections only.

@@ -151,6 +151,71 @@ pub enum Mistake {
     /// One target for all, and a target for each.
     #[error("'target' and '[tokens]' exclude each other: remove 'target', or the table")]
     TargetAndTokens,
+    /// The program is where sessions go.
+    #[error(
+        "{other} and 'program.{key}' exclude each other, for sessions go to the program: remove {other}, or '{key}'"
+    )]
+    TargetAndProgram {
+        /// What else says where sessions go.
+        other: &'static str,
+        /// By which key they go to the program.
+        key: &'static str,
+    },
+    /// Nothing to run.
+    #[error(
+        "'program.command' is empty: write the program and its arguments, such as command = [\"vncserver\", \":1\"]"
+    )]
+    CommandEmpty,
+    /// A program that starts nowhere.
+    #[error("'{0}' is not a program: write its name, which is looked up in PATH, or its whole path from / on")]
+    CommandPath(String),
+    /// Arguments and variables are strings of C.
+    #[error("there is a NUL in it, which no program can be given: remove it")]
+    ProgramNul,
+    /// A variable with such a name cannot be.
+    #[error("'{0}' is not a variable's name: write one without '='")]
+    EnvironmentName(String),
+    /// A key of a program that another one makes pointless.
+    #[error("'{key}' has no effect {because}: remove one of the two")]
+    ProgramKeyUnused {
+        /// The key.
+        key: &'static str,
+        /// Beside what.
+        because: &'static str,
+    },
+    /// There is no port to move or to hide.
+    #[error("'program.isolation' is about the program's port: write port = 5901, or remove it")]
+    IsolationOfNothing,
+    /// A user or a group that cannot be.
+    #[error("'{text}' in 'program.{key}' is not a {key}'s name: write one, such as {key} = \"alice\"")]
+    ProgramId {
+        /// The key.
+        key: &'static str,
+        /// What was written.
+        text: String,
+    },
+    /// A setting of units that is none.
+    #[error(
+        "'{0}' in 'program.properties' is not a setting of a unit: write one as systemd.exec(5) does, such as MemoryMax"
+    )]
+    PropertyName(String),
+    /// A setting that something else decides.
+    #[error("'{name}' cannot be among 'program.properties': {instead}")]
+    PropertyDecided {
+        /// Its name.
+        name: String,
+        /// What decides it.
+        instead: &'static str,
+    },
+    /// A value that no unit file could hold.
+    #[error("the value of '{0}' in 'program.properties' has several lines: write one, or an array of them")]
+    PropertyValue(String),
+    /// Anybody who reaches the port would get a shell.
+    #[error(
+        "'pty' gives a terminal to everybody who reaches this route: listen on localhost or on a Unix socket, or let [access] \
+         ask who they are"
+    )]
+    TerminalForAll,
     /// A place of tokens that is none.
     #[error(transparent)]
     TokenPlace(PlaceError),

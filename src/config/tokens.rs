@@ -1,5 +1,5 @@
-//! Where sessions go: `target`, or `[tokens]` with the source that they are looked up in; and `[targets]`, what targets
-//! may be.
+//! Where sessions go: `target`, or `[tokens]` with the source that they are looked up in, or the program of `[program]`; and
+//! `[targets]`, what targets may be.
 
 use std::fs;
 use std::ops::Range;
@@ -36,14 +36,31 @@ impl Reader<'_> {
         &mut self,
         target: Option<Spanned<String>>,
         tokens: Option<file::Tokens>,
+        program: Option<&file::Program>,
     ) -> (Option<Settings>, Range<usize>) {
+        let answering = program.and_then(|program| Some((program, program.answering_key()?)));
         match (target, tokens) {
-            (None, None) => {
-                self.miss(0..0, "target", super::EXAMPLE_TARGET);
-                (None, 0..0)
+            (None, None) => match (program, answering) {
+                (_, Some((program, _))) => (Some(Settings::Program), program.place.clone()),
+                (Some(program), None) => {
+                    self.miss(program.place.clone(), "program.port", super::EXAMPLE_PROGRAM_PORT);
+                    (None, program.place.clone())
+                }
+                (None, None) => {
+                    self.miss(0..0, "target", super::EXAMPLE_TARGET);
+                    (None, 0..0)
+                }
+            },
+            (Some(target), None) => {
+                if let Some((_, key)) = answering {
+                    self.complain(target.span(), Mistake::TargetAndProgram { other: "'target'", key });
+                }
+                (self.target(&target).map(Settings::Fixed), target.span())
             }
-            (Some(target), None) => (self.target(&target).map(Settings::Fixed), target.span()),
             (None, Some(tokens)) => {
+                if let Some((_, key)) = answering {
+                    self.complain(tokens.place.clone(), Mistake::TargetAndProgram { other: "'[tokens]'", key });
+                }
                 let place = tokens.source.as_ref().map_or(tokens.place.clone(), Spanned::span);
                 (self.tokens(tokens).map(|tokens| Settings::ByToken(Box::new(tokens))), place)
             }

@@ -10,12 +10,11 @@ mod lines;
 pub mod pacing;
 pub mod place;
 mod preload;
+pub mod settings;
 mod supervisor;
 
-use std::ffi::OsString;
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t};
@@ -24,47 +23,9 @@ pub use self::pacing::OnExit;
 use self::place::Held;
 pub use self::place::Place;
 use self::preload::Preload;
+use self::settings::Isolation;
+pub use self::settings::{Command, Settings};
 pub use self::supervisor::{GRACE, Supervisor};
-
-/// What to run, and what its end means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The program and its arguments.
-    pub command: Command,
-    /// The port that it binds, if that is to become another one.
-    pub port: Option<u16>,
-    /// What follows its end.
-    pub on_exit: OnExit,
-}
-
-/// A program with its arguments: never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    program: OsString,
-    arguments: Vec<OsString>,
-}
-
-impl Command {
-    /// The words of a command; None: there are none.
-    pub fn new(words: Vec<OsString>) -> Option<Self> {
-        let mut words = words.into_iter();
-        Some(Self { program: words.next()?, arguments: words.collect() })
-    }
-
-    /// What the program is called in the log: the last part of its path.
-    fn name(&self) -> String {
-        let name = Path::new(&self.program).file_name().unwrap_or(&self.program);
-        name.to_string_lossy().into_owned()
-    }
-}
-
-impl fmt::Display for Command {
-    /// The words with spaces between them, as the original showed them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.program.to_string_lossy())?;
-        self.arguments.iter().try_for_each(|argument| write!(f, " {}", argument.to_string_lossy()))
-    }
-}
 
 /// Why a program cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -113,9 +74,9 @@ pub struct Program {
 impl Program {
     /// Holds a port for it, and finds the library that moves it there. To be called before the process raises its limits.
     pub fn prepare(settings: Settings) -> Result<Self, ProgramError> {
-        let moved = match settings.port {
+        let moved = match settings.port().filter(|port| port.isolation == Isolation::Rebind) {
             None => None,
-            Some(old) => {
+            Some(settings::Port { number: old, .. }) => {
                 let held = Held::new().map_err(ProgramError::Port)?;
                 let preload = Preload::new(old, held.port())?;
                 Some((held, preload))

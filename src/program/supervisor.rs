@@ -25,6 +25,7 @@ use tracing::{debug, error, info, warn};
 use super::descendants::descendants;
 use super::lines::Lines;
 use super::pacing::{OnExit, Pacing};
+use super::settings::Role;
 use super::{Ended, Program, ProgramError, child};
 use crate::log::Kind;
 
@@ -39,6 +40,7 @@ const KILLED: Duration = Duration::from_secs(2);
 pub struct Supervisor {
     program: Program,
     name: String,
+    on_exit: OnExit,
     pacing: Pacing,
     state: State,
     /// The group of the program that was started last.
@@ -64,7 +66,12 @@ impl Supervisor {
     pub fn start(program: Program) -> Result<Self, ProgramError> {
         set_child_subreaper(true).map_err(ProgramError::Follow)?;
         let children = signal(SignalKind::child()).map_err(ProgramError::Signal)?;
+        let on_exit = match program.settings.role {
+            Role::Service { on_exit, .. } => on_exit,
+            Role::PerSession { .. } => OnExit::Ignore,
+        };
         let mut supervisor = Self {
+            on_exit,
             name: program.settings.command.name(),
             pacing: Pacing::new(Instant::now().into_std()),
             program,
@@ -187,7 +194,7 @@ impl Supervisor {
         let (program, code, signal) = (&self.name, status.code(), status.signal());
         info!(kind = Kind::ProgramEnded.id(), program, code, signal, "the program has ended: {status}");
         self.state = State::Over;
-        match self.program.settings.on_exit {
+        match self.on_exit {
             OnExit::Exit => return Some(status.into()),
             OnExit::Ignore => {}
             OnExit::Respawn => {

@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::log::{Kind, Quotas};
 use crate::record::recorder::Recorder;
 use crate::systemd::confinement::Confinement;
+use crate::target;
 use crate::target::source::{self, SourceError};
 use crate::target::targets::Targets;
 use crate::tls::{Tls, TlsError};
@@ -84,6 +85,12 @@ pub enum SiteError {
         /// What is wrong.
         source: TlsError,
     },
+    /// Its program is not in this version's power.
+    #[error("route '{route}': programs of route files are not built yet")]
+    Program {
+        /// Its name.
+        route: String,
+    },
     /// Its tokens cannot be looked up.
     #[error("route '{route}': the token source is not usable")]
     Tokens {
@@ -109,6 +116,9 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
+        if route.target == target::Settings::Program {
+            return Err(SiteError::Program { route: name });
+        }
         let targets = Targets::open(&route.target, route.allow_targets.as_ref());
         let (targets, problems) = targets.map_err(|source| SiteError::Tokens { route: name.clone(), source })?;
         if !problems.is_empty() {

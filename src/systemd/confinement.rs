@@ -51,6 +51,7 @@ impl Confinement {
         let than = match (&route.target, &route.allow_targets) {
             (Settings::Fixed(target), None) => format!("another target than {target}"),
             (Settings::Fixed(_), Some(_)) => "other targets than targets.allow".to_owned(),
+            (Settings::Program, _) => "another target than a program".to_owned(),
             (Settings::ByToken(_), None) => "other targets than those of tokens".to_owned(),
             (Settings::ByToken(_), Some(_)) => "other targets than those of tokens and targets.allow".to_owned(),
         };

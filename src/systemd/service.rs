@@ -98,7 +98,7 @@ fn names_secrets_of_tokens(route: &Route) -> bool {
 fn token_files(route: &Route) -> Option<&Path> {
     match &route.target {
         target::Settings::ByToken(tokens) => tokens.source.path(),
-        target::Settings::Fixed(_) => None,
+        target::Settings::Fixed(_) | target::Settings::Program => None,
     }
 }
 
@@ -203,7 +203,7 @@ fn socket_directory(path: &Path) -> &Path {
 /// The inherited sockets keep working under all of this: they are governed by the socket's unit.
 fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
     let egress = Egress::of(&route.target, route.allow_targets.as_ref());
-    let is_fixed = matches!(route.target, target::Settings::Fixed(_));
+    let is_fixed = !matches!(route.target, target::Settings::ByToken(_));
     if scope == Scope::System || egress == Egress::None {
         unit.because("what these units were made of: the daemon tells when its file has changed since");
         unit.set("Environment", &format!("{EGRESS}={egress}"));

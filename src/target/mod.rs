@@ -37,6 +37,8 @@ pub enum Settings {
     Fixed(Target),
     /// Where the client's token says.
     ByToken(Box<targets::Tokens>),
+    /// To the route's own program.
+    Program,
 }
 
 /// As a log names it: no target's address is a secret, and of a source only its kind and place are shown.
@@ -45,6 +47,7 @@ impl fmt::Display for Settings {
         match self {
             Self::Fixed(target) => target.fmt(f),
             Self::ByToken(tokens) => tokens.source.fmt(f),
+            Self::Program => f.write_str("its program"),
         }
     }
 }

@@ -95,6 +95,7 @@ impl Targets {
     pub fn open(settings: &Settings, allowed: Option<&AllowedTargets>) -> Result<(Self, Vec<String>), SourceError> {
         let mut problems = Vec::new();
         let (way, reach) = match settings {
+            Settings::Program => (Way::Fixed(Target::Unix("/dev/null".into())), Reach::Everything),
             Settings::Fixed(target) => (Way::Fixed(target.clone()), Reach::Everything),
             Settings::ByToken(tokens) => {
                 let Tokens { source, from, timeout, end_sessions } = tokens.as_ref();
