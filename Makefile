@@ -13,8 +13,8 @@ NOTIFY_RELOAD ?=
 # Debian's own place is share/zsh/vendor-completions.
 ZSH_COMPLETIONS ?= share/zsh/site-functions
 
-.PHONY: demo build lint test unit clients browser conformance bench bench-quick bench-recording install packages \
-    package-test system-test clean
+.PHONY: demo build lint test unit gates record-instructions clients browser conformance bench bench-quick bench-recording \
+    install packages package-test system-test clean
 
 demo: build
 	$(RELEASE) demo
@@ -33,13 +33,25 @@ lint:
 	tests/house
 
 # Everything, the quick before the slow. system-test takes root and a kernel that lets it boot containers.
-test: unit package-test clients conformance browser system-test bench-quick
+test: unit gates package-test clients conformance browser system-test bench-quick
 
 # Unit tests, properties, the fuzzers' corpora, and end to end with the real binary; and the rules of the web terminal.
 unit:
 	tests/setup build rust web
 	$(CARGO) test --locked
 	node --test tests/web/*.test.js
+
+# What speed costs, in figures that do not depend on how busy the machine is: instructions and system calls.
+gates: build
+	tests/setup gates
+	$(CARGO) build --release --locked --example codec_work
+	$(PYTEST) -rP tests/gates
+
+# After the codec has become better, or a change that is worth its price.
+record-instructions: build
+	tests/setup gates
+	$(CARGO) build --release --locked --example codec_work
+	PYTHONPATH=tests target/venv/bin/python -m gates.test_instructions
 
 clients: build
 	tests/setup clients

@@ -62,6 +62,10 @@ class Program:
         self._reader.join()
         assert status == self._end_status, self._story(f"ended with status {status} after SIGTERM")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def _read_log(self) -> None:
         # Reading goes on to the end: a full pipe would stop the program.
         assert self._process.stderr is not None
