@@ -3,6 +3,8 @@
 //!
 //! TLS is not in it: rustls allocates for each record.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
