@@ -41,7 +41,9 @@ const PIECES: [(&str, fn()); 12] = [
 fn main() -> ExitCode {
     let wanted = std::env::args().nth(1);
     let Some((_, work)) = PIECES.iter().find(|(name, _)| wanted.as_deref() == Some(name)) else {
-        PIECES.iter().for_each(|(name, _)| println!("{name}"));
+        for (name, _) in PIECES {
+            println!("{name}");
+        }
         return if wanted.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     };
     work();
@@ -113,7 +115,7 @@ fn tunnel() -> (Tunnel, Instant) {
     let settings = Settings {
         protocol: BINARY,
         heartbeat: Some(Duration::from_secs(30)),
-        idle_timeout: Some(Duration::from_secs(600)),
+        idle_timeout: Some(Duration::from_mins(10)),
         close_timeout: Duration::from_secs(30),
     };
     (Tunnel::new(now, settings), now)
@@ -150,11 +152,11 @@ fn client_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(length @ ..126), _) => frame.push(0x80 | length),
         (_, Ok(length)) => {
-            frame.push(0x80 | 126);
+            frame.push(0xfe);
             frame.extend(length.to_be_bytes());
         }
         _ => {
-            frame.push(0x80 | 127);
+            frame.push(0xff);
             frame.extend((payload.len() as u64).to_be_bytes());
         }
     }
