@@ -16,7 +16,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use websockify::relay::drive::drive;
 use websockify::relay::tunnel::{Settings, Tunnel};
-use websockify::websocket::close::CloseCode;
 use websockify::websocket::codec::{Payload, Protocol, TextFrames};
 
 const MESSAGES: usize = 1000;
@@ -51,7 +50,7 @@ impl Session {
                 tokio::net::TcpStream::from_std(socket).unwrap()
             });
             let tunnel = Tunnel::new(Instant::now(), settings);
-            drive(client, target, Bytes::new(), tunnel, std::future::pending::<CloseCode>(), false, None).await
+            drive(client, target, Bytes::new(), tunnel, std::future::pending(), false, None).await
         });
         let (orders, ordered) = channel(1);
         let (say_done, done) = channel(1);
