@@ -3,9 +3,12 @@
 //! Promise: it owns memory only while something waits. Its bound is its owner's: a side whose outbox is not empty stops
 //! the reading of its source, so there is never more in it than one read became.
 
-/// The rest of a short write.
+/// The rest of a short write. Boxed: mostly there is none.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(super) struct Outbox(Option<Box<Rest>>);
+
+#[derive(Debug)]
+struct Rest {
     bytes: Vec<u8>,
     /// How many of `bytes` have gone since.
     sent: usize,
@@ -18,31 +21,31 @@ impl Outbox {
     pub(super) fn keep(&mut self, bytes: &[u8], payload: usize) {
         if !bytes.is_empty() {
             debug_assert!(self.is_empty(), "a side with a full outbox gets no more");
-            self.bytes = bytes.to_vec();
-            self.payload = payload;
+            self.0 = Some(Box::new(Rest { bytes: bytes.to_vec(), sent: 0, payload }));
         }
     }
 
     /// The next `count` bytes have gone.
     pub(super) fn sent(&mut self, count: usize) {
-        self.sent += count;
-        debug_assert!(self.sent <= self.bytes.len(), "no more goes than waits");
-        if self.sent >= self.bytes.len() {
-            *self = Self::default();
+        let Some(rest) = &mut self.0 else { return };
+        rest.sent += count;
+        debug_assert!(rest.sent <= rest.bytes.len(), "no more goes than waits");
+        if rest.sent >= rest.bytes.len() {
+            self.0 = None;
         }
     }
 
     /// What waits.
     pub(super) fn waiting(&self) -> &[u8] {
-        &self.bytes[self.sent..]
+        self.0.as_ref().map_or(&[], |rest| &rest.bytes[rest.sent..])
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.0.is_none()
     }
 
     /// How many of the source's bytes were in the whole of what waits.
     pub(super) fn payload(&self) -> usize {
-        self.payload
+        self.0.as_ref().map_or(0, |rest| rest.payload)
     }
 }

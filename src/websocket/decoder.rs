@@ -80,8 +80,8 @@ enum State {
     Header { held: [u8; CLIENT_HEADER_BYTES_MAX], length: u8 },
     /// Inside the payload of a data frame.
     Data { kind: DataKind, fin: bool, mask: Mask, remaining: u64 },
-    /// Inside the payload of a control frame.
-    Control { opcode: Opcode, mask: Mask, remaining: u8, payload: ControlPayload },
+    /// Inside the payload of a control frame. Boxed: nearly all come whole, and are not kept at all.
+    Control { opcode: Opcode, mask: Mask, remaining: u8, payload: Option<Box<ControlPayload>> },
     /// Behind a Close frame or an error: nothing is read any more.
     Ended,
 }
@@ -133,16 +133,18 @@ impl Decoder {
             State::Control { opcode, mask, remaining, payload } => {
                 let take = usize::from(*remaining).min(rest.len());
                 mask.apply(&mut rest[..take]);
-                payload.extend(&rest[..take]);
                 *remaining -= u8::try_from(take).expect("at most `remaining`");
                 *position += take;
                 if *remaining > 0 {
+                    payload.get_or_insert_with(|| Box::new(ControlPayload::EMPTY)).extend(&rest[..take]);
                     return Ok(None);
                 }
+                let mut whole = payload.take().map_or(ControlPayload::EMPTY, |begun| *begun);
+                whole.extend(&rest[..take]);
                 let event = match opcode {
-                    Opcode::Ping => Event::Ping(*payload),
-                    Opcode::Pong => Event::Pong(*payload),
-                    _ => Event::Close(Close::parse(payload.as_slice())?),
+                    Opcode::Ping => Event::Ping(whole),
+                    Opcode::Pong => Event::Pong(whole),
+                    _ => Event::Close(Close::parse(whole.as_slice())?),
                 };
                 self.state = State::BETWEEN_FRAMES;
                 Ok(Some(event))
@@ -157,7 +159,7 @@ impl Decoder {
         let kind = match (opcode, self.message) {
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {
                 let remaining = u8::try_from(length).expect("a control frame's length is at most 125");
-                self.state = State::Control { opcode, mask, remaining, payload: ControlPayload::EMPTY };
+                self.state = State::Control { opcode, mask, remaining, payload: None };
                 return Ok(());
             }
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
