@@ -7,6 +7,7 @@
 mod refusal;
 mod unfinished;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,16 +100,8 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
     }
     let crowd = if refused { Crowd::TooMany } else { Crowd::Bearable };
     let mut unfinished = Unfinished { session: None, peer, site: &site };
-    let patience = Instant::now() + STOP_PATIENCE;
-    let opened = {
-        // Boxed, and gone before the session begins, which should not carry the room that its handshake took.
-        let mut opening = Box::pin(open(socket, peer, &site, crowd));
-        tokio::select! {
-            opened = &mut opening => opened,
-            () = sleep(REFUSED_PATIENCE), if refused => None,
-            _ = stop.clone().draining() => timeout_at(patience, opening).await.unwrap_or_default(),
-        }
-    };
+    // Boxed, and gone before the session begins, which should not carry the room that its handshake took.
+    let opened = Box::pin(open_in_time(socket, peer, &site, crowd, stop.clone())).await;
     if let Some(session) = opened {
         unfinished.session = Some(session.id);
         let number = counted.number();
@@ -116,6 +109,17 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
         relay(session, peer, &site, stop, number).await;
     }
     drop((permit, place));
+}
+
+/// From the first byte to the 101, unless the daemon stops, or the client is to be refused and is slow.
+async fn open_in_time(socket: Socket, peer: Peer, site: &Site, crowd: Crowd, stop: Stop) -> Option<Session> {
+    let patience = Instant::now() + STOP_PATIENCE;
+    let mut opening = std::pin::pin!(open(socket, peer, site, crowd));
+    tokio::select! {
+        opened = &mut opening => opened,
+        () = sleep(REFUSED_PATIENCE), if matches!(crowd, Crowd::TooMany) => None,
+        _ = stop.draining() => timeout_at(patience, opening).await.unwrap_or_default(),
+    }
 }
 
 /// From the first byte to the 101. None: it did not come to that, and the client has been told.
@@ -189,8 +193,8 @@ async fn reach(
     }
 }
 
-/// From the 101 to the end.
-async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection: u64) {
+/// From the 101 to the end. What is captured stays as long as the session, and is what its last record tells.
+fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection: u64) -> impl Future<Output = ()> {
     let Session { id, client, user, backend, version, protocol, early } = session;
     let Backend { socket, target, token, lease } = backend;
     let started = Instant::now();
@@ -207,7 +211,6 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection
         encoding = protocol.encoding(),
         "session opened"
     );
-    drop(user); // a session is long, and needs the name no more
     let settings = Settings {
         protocol,
         heartbeat: site.heartbeat,
@@ -216,35 +219,41 @@ async fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection
     };
     let tunnel = Tunnel::new(started.into_std(), settings);
     let recording = site.recorder.as_ref().and_then(|recorder| recorder.begin(id, connection, started.into_std()));
-    let end = drive(client, socket, early, tunnel, end_of(stop, lease), site.traffic, recording).await;
-    let End { cause, to_target, to_client } = end;
-    info!(
-        kind = Kind::SessionEnded.id(),
-        session = %id,
-        client = %peer,
-        target = %target,
-        route = site.name,
-        closed_by = %cause.party(),
-        close_code = cause.close_code(),
-        bytes_in = to_target.accepted,
-        bytes_out = to_client.accepted,
-        bytes_in_lost = (to_target.lost > 0).then_some(to_target.lost),
-        bytes_out_lost = (to_client.lost > 0).then_some(to_client.lost),
-        duration_usec = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        "session ended: {cause}"
-    );
+    let recording = recording.map(Box::new);
+    let session = Box::pin(drive(client, socket, early, tunnel, end_of(stop, lease), site.traffic, recording));
+    async move {
+        let End { cause, to_target, to_client } = session.await;
+        info!(
+            kind = Kind::SessionEnded.id(),
+            session = %id,
+            client = %peer,
+            target = %target,
+            route = site.name,
+            closed_by = %cause.party(),
+            close_code = cause.close_code(),
+            bytes_in = to_target.accepted,
+            bytes_out = to_client.accepted,
+            bytes_in_lost = (to_target.lost > 0).then_some(to_target.lost),
+            bytes_out_lost = (to_client.lost > 0).then_some(to_client.lost),
+            duration_usec = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            "session ended: {cause}"
+        );
+    }
 }
 
-/// Resolves when the session is to end, with the reason: the daemon stops, or its token is good no more.
-async fn end_of(stop: Stop, lease: Lease) -> Cause {
-    let Some(over) = lease.over() else { return Cause::Stopped(stop.draining().await) };
-    tokio::select! {
-        code = stop.draining() => Cause::Stopped(code),
-        over = over => match over {
-            Over::Expired => Cause::TokenExpired,
-            Over::Withdrawn => Cause::TokenWithdrawn,
-        },
-    }
+/// Resolves when the session is to end, with the reason: the daemon stops, or its token is good no more. Most have no token,
+/// and should not carry the room for it.
+fn end_of(stop: Stop, lease: Lease) -> Pin<Box<dyn Future<Output = Cause> + Send>> {
+    let Some(over) = lease.over() else { return Box::pin(async { Cause::Stopped(stop.draining().await) }) };
+    Box::pin(async {
+        tokio::select! {
+            code = stop.draining() => Cause::Stopped(code),
+            over = over => match over {
+                Over::Expired => Cause::TokenExpired,
+                Over::Withdrawn => Cause::TokenWithdrawn,
+            },
+        }
+    })
 }
 
 /// Reads what the client has still to say of its request: of `leftover`, and behind it.

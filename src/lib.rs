@@ -29,6 +29,7 @@
 //! | [`target`] | where sessions go, and how to get there |
 //! | [`program`] | a wrapped program: started, moved to loopback, watched and ended |
 //! | [`relay`] | from the 101 to the end: the rules, and the one loop that obeys them |
+//! | [`splice`] | bytes from socket to socket, past this process |
 //! | [`record`] | what was said in a session, in a file |
 //! | [`websocket`] | the protocol, pure |
 //! | `built_in` | targets of this process itself: the demo's and a replay's |
@@ -63,6 +64,7 @@ pub mod replay;
 pub mod server;
 pub mod session;
 pub mod socket;
+pub mod splice;
 mod stamp;
 pub mod startup;
 pub mod systemd;

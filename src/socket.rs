@@ -5,11 +5,16 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use nix::libc::MSG_MORE;
+use nix::sys::socket::{MsgFlags, send};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::splice::{Pipe, Splice};
 
 /// Whether `host` is this machine's loopback, whatever a resolver says (RFC 6761).
 pub fn is_localhost(host: &str) -> bool {
@@ -90,6 +95,71 @@ impl AsyncWrite for Socket {
 
     fn is_write_vectored(&self) -> bool {
         true
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Socket {
+    /// Tries `call` as often as the socket is ready for it.
+    fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        mut call: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let outcome = match self {
+                Self::Tcp(stream) => {
+                    ready!(if interest.is_readable() {
+                        stream.poll_read_ready(cx)
+                    } else {
+                        stream.poll_write_ready(cx)
+                    })?;
+                    stream.try_io(interest, &mut call)
+                }
+                Self::Unix(stream) => {
+                    ready!(if interest.is_readable() {
+                        stream.poll_read_ready(cx)
+                    } else {
+                        stream.poll_write_ready(cx)
+                    })?;
+                    stream.try_io(interest, &mut call)
+                }
+            };
+            match outcome {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {} // it is known now not to be ready
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+}
+
+impl Splice for Socket {
+    fn is_bare(&self) -> bool {
+        true
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe, limit: usize) -> Poll<io::Result<usize>> {
+        let socket = &*self;
+        socket.poll_io(cx, Interest::READABLE, || pipe.fill(socket, limit))
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let socket = &*self;
+        socket.poll_io(cx, Interest::WRITABLE, || pipe.drain(socket))
+    }
+
+    fn poll_write_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let flags = MsgFlags::from_bits_retain(MSG_MORE) | MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        self.poll_io(cx, Interest::WRITABLE, || Ok(send(self.as_fd().as_raw_fd(), bytes, flags)?))
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use websockify::relay::drive::drive;
 use websockify::relay::tunnel::{Settings, Tunnel};
+use websockify::socket::Socket;
 use websockify::websocket::codec::{Payload, Protocol, TextFrames};
 
 const MESSAGES: usize = 1000;
@@ -47,7 +48,7 @@ impl Session {
         runtime.spawn(async move {
             let [client, target] = [client, target].map(|socket| {
                 socket.set_nonblocking(true).unwrap();
-                tokio::net::TcpStream::from_std(socket).unwrap()
+                Socket::Tcp(tokio::net::TcpStream::from_std(socket).unwrap())
             });
             let tunnel = Tunnel::new(Instant::now(), settings);
             drive(client, target, Bytes::new(), tunnel, std::future::pending(), false, None).await

@@ -2,12 +2,14 @@
 //!
 //! Promise: one task a session, which sleeps only when each direction waits for something that will wake it; one read, one
 //! write; no buffer of a session's own. The thread's scratch buffer is borrowed inside a poll and returned before it ends,
-//! so an idle session costs its sockets and its [`Tunnel`].
+//! so an idle session costs its sockets and its [`Tunnel`]. A flood of the target's bytes goes to a plain client past this
+//! process, by [`splice`](crate::splice): its frames are as large as a pipe, and the pipe is the thread's again when it is over.
 //!
 //! Cancel-safe: dropping the future closes both sockets; polling it again after a lost wake-up changes nothing.
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -17,18 +19,18 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::end::{Cause, End};
+use super::stride::Stride;
 use super::traffic::Traffic;
 use super::tunnel::Tunnel;
+use super::turn::Turn;
 use crate::record::format::Side;
 use crate::record::recorder::Recording;
+use crate::splice::{Pipe, Splice};
 use crate::websocket::codec::{HEADROOM, Outgoing, buffer_bytes};
 
 /// The most that one read takes. Larger reads save a little on a fast machine, and delay the first byte of a frame on
 /// a slow network, as browsers deliver only whole frames.
 const READ_BYTES: usize = 64 * 1024;
-
-/// Reads in each direction before other sessions of the thread get their turn.
-const TURNS: u32 = 16;
 
 /// How long a client of TLS may take for what was encrypted for it: a socket without TLS leaves that to the kernel.
 const LAST_FLUSH_TIME: Duration = Duration::from_secs(30);
@@ -67,43 +69,64 @@ impl Scratch {
 }
 
 /// Relays between a client, whose 101 has been sent, and its target, until the end of both. `early` are bytes that the
-/// client sent behind its request; `stop` resolves when the daemon wants the end, with its reason; payload in plain bytes
-/// goes to the `recording` too.
-pub async fn drive<C, T, S>(
+/// client sent behind its request; `stop` resolves when the session is to end; payload in plain bytes goes to the `recording`
+/// too.
+///
+/// Not an `async fn`, for those keep their arguments beside what becomes of them, and there are thousands of these.
+pub fn drive<C, T, S>(
     client: C,
     target: T,
     early: Bytes,
     tunnel: Tunnel,
-    stop: S,
+    mut stop: S,
     traffic: bool,
-    recording: Option<Recording>,
-) -> End
+    recording: Option<Box<Recording>>,
+) -> impl Future<Output = End>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    T: AsyncRead + AsyncWrite + Unpin,
-    S: Future<Output = Cause>,
+    C: AsyncRead + AsyncWrite + Splice + Unpin,
+    T: AsyncRead + AsyncWrite + Splice + Unpin,
+    S: Future<Output = Cause> + Unpin,
 {
-    let mut stop = std::pin::pin!(stop);
+    let may_splice = client.is_bare() && target.is_bare() && tunnel.is_transparent() && recording.is_none();
+    let mut relay = Relay {
+        client,
+        target,
+        tunnel,
+        early,
+        client_unflushed: false,
+        stride: may_splice.then(|| Stride::new(now())),
+        pipe: None,
+        timer: None,
+        traffic: Traffic::begin(traffic),
+        recording,
+    };
     let mut stopped = false;
-    let traffic = Traffic::begin(traffic);
-    let mut relay = Relay { client, target, tunnel, early, client_unflushed: false, timer: None, traffic, recording };
-    let end = std::future::poll_fn(|cx| {
-        if !stopped && let Poll::Ready(cause) = stop.as_mut().poll(cx) {
-            stopped = true;
-            relay.tunnel.stop(now(), cause);
-        }
-        relay.poll(cx)
-    })
-    .await;
+    async move {
+        let end = std::future::poll_fn(|cx| {
+            if !stopped && let Poll::Ready(cause) = Pin::new(&mut stop).poll(cx) {
+                stopped = true;
+                relay.tunnel.stop(now(), cause);
+            }
+            relay.poll(cx)
+        })
+        .await;
+        let unflushed = relay.client_unflushed && !matches!(end.cause, Cause::ClientLost | Cause::ClientSilent);
+        // Boxed: the room for it is needed when all else is over.
+        Box::pin(part(relay.client, relay.target, unflushed)).await;
+        end
+    }
+}
+
+/// Takes leave of both sides.
+async fn part(mut client: impl AsyncWrite + Unpin, target: impl AsyncRead + Unpin, unflushed: bool) {
     // TLS may still hold the last frames of a client that takes them slowly.
-    if relay.client_unflushed && !matches!(end.cause, Cause::ClientLost | Cause::ClientSilent) {
-        let _ = timeout(LAST_FLUSH_TIME, relay.client.flush()).await;
+    if unflushed {
+        let _ = timeout(LAST_FLUSH_TIME, client.flush()).await;
     }
     // The alert that ends TLS, if it can go at once; a socket without TLS just gets its FIN a moment earlier.
-    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut relay.client).poll_shutdown(cx).is_ready())).await;
-    drop(relay.client);
-    discard(relay.target).await;
-    end
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut client).poll_shutdown(cx).is_ready())).await;
+    drop(client);
+    discard(target).await;
 }
 
 /// Reads what a target still says, which its write side was told is too late: no session has accepted it. To close a socket
@@ -125,51 +148,61 @@ struct Relay<C, T> {
     early: Bytes,
     /// Something was written to the client that TLS may still hold back.
     client_unflushed: bool,
+    /// None: somebody looks at the bytes, or has to change them.
+    stride: Option<Stride>,
+    /// What the client has not yet taken of a frame that is spliced.
+    pipe: Option<Pipe>,
     /// Set to the deadline or earlier. It is not moved with each message: when it fires, the tunnel says how far off the
     /// deadline has moved since.
     timer: Option<Pin<Box<Sleep>>>,
     traffic: Traffic,
-    recording: Option<Recording>,
+    recording: Option<Box<Recording>>,
 }
 
-impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay<C, T> {
+impl<C, T> Relay<C, T>
+where
+    C: AsyncRead + AsyncWrite + Splice + Unpin,
+    T: AsyncRead + AsyncWrite + Splice + Unpin,
+{
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         SCRATCH.with_borrow_mut(|scratch| {
             let scratch = scratch.space();
             let now = now();
-            for _ in 0..TURNS {
+            let mut turn = Turn::begin(std::ptr::from_ref(self).addr(), now);
+            while !turn.is_over() {
                 if let Some(end) = self.tunnel.end() {
                     return Poll::Ready(end.clone()); // before anything more goes out: what was lost is counted
                 }
                 // To the client first: what goes there includes the answers to what came from it.
-                let down = self.poll_down(cx, now, scratch).is_ready();
-                let up = self.poll_up(cx, now, scratch).is_ready();
+                let down = self.poll_down(cx, now, scratch, turn.size());
+                let up = self.poll_up(cx, now, scratch);
+                for step in [down, up] {
+                    if let Poll::Ready(bytes) = step {
+                        turn.spend(bytes);
+                    }
+                }
                 // After something was read: the sign of life may be there, and this thread may have come late to it. And also
                 // while something moves: a side may never pause.
                 if self.tunnel.deadline().is_some_and(|deadline| deadline <= now) {
                     self.tunnel.tick(now);
-                } else if !down && !up && self.tunnel.end().is_none() && self.poll_timer(cx).is_pending() {
+                } else if down.is_pending()
+                    && up.is_pending()
+                    && self.tunnel.end().is_none()
+                    && self.poll_timer(cx).is_pending()
+                {
                     return Poll::Pending;
                 }
             }
-            cx.waker().wake_by_ref();
+            // Behind all that the kernel has news of: a plain wake-up would come before the runtime asks.
+            let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
             Poll::Pending
         })
     }
 
-    /// One step from the target to the client. Ready: it was made, and the next may follow.
-    fn poll_down(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut [u8]) -> Poll<()> {
-        while !self.tunnel.to_client().is_empty() {
-            let waiting = self.tunnel.to_client();
-            match ready!(Pin::new(&mut self.client).poll_write(cx, waiting)) {
-                Ok(count) if count > 0 => {
-                    self.traffic.sent_to_client(count == waiting.len());
-                    self.client_unflushed = true;
-                    self.tunnel.sent_to_client(now, count);
-                }
-                _ => self.tunnel.handle_client_unwritable(now),
-            }
-        }
+    /// One step from the target to the client, of at most `most` bytes. Ready: it was made, with so many, and the next may
+    /// follow.
+    fn poll_down(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut [u8], most: usize) -> Poll<usize> {
+        ready!(self.poll_to_client(cx, now));
         if self.client_unflushed {
             if ready!(Pin::new(&mut self.client).poll_flush(cx)).is_err() {
                 self.tunnel.handle_client_unwritable(now);
@@ -184,12 +217,50 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
         if !self.tunnel.wants_target() {
             return Poll::Pending;
         }
+        match self.stride.as_ref().and_then(Stride::splice) {
+            Some(limit) => self.poll_splice(cx, now, scratch, limit.min(most)),
+            None => self.poll_copy(cx, now, scratch),
+        }
+    }
+
+    /// Ready: the client has taken all that waited for it.
+    fn poll_to_client(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        loop {
+            let waiting = self.tunnel.to_client();
+            if !waiting.is_empty() {
+                match ready!(Pin::new(&mut self.client).poll_write(cx, waiting)) {
+                    Ok(count) if count > 0 => {
+                        self.traffic.sent_to_client(count == waiting.len());
+                        self.client_unflushed = true;
+                        self.tunnel.sent_to_client(now, count);
+                    }
+                    _ => self.tunnel.handle_client_unwritable(now),
+                }
+            } else if let Some(pipe) = self.pipe.as_mut().filter(|_| self.tunnel.piped() > 0) {
+                match ready!(self.client.poll_drain(cx, pipe)) {
+                    Ok(count) if count > 0 => {
+                        self.traffic.sent_to_client(pipe.held() == 0);
+                        self.tunnel.spliced_to_client(now, count);
+                    }
+                    _ => self.tunnel.handle_client_unwritable(now),
+                }
+            } else {
+                self.pipe = None; // it is empty, or what is left in it is nobody's
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn poll_copy(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut [u8]) -> Poll<usize> {
         let mut buffer = ReadBuf::new(&mut scratch[HEADROOM..HEADROOM + READ_BYTES]);
         let outcome = ready!(Pin::new(&mut self.target).poll_read(cx, &mut buffer));
         let count = buffer.filled().len();
         match outcome {
             Ok(()) if count > 0 => {
                 self.traffic.received_from_target();
+                if let Some(stride) = &mut self.stride {
+                    stride.took(now, count, READ_BYTES);
+                }
                 if let Some(recording) = &self.recording {
                     recording.say(Side::Target, now, &scratch[HEADROOM..HEADROOM + count]);
                 }
@@ -200,18 +271,44 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
             Ok(()) => self.tunnel.handle_target_eof(now),
             Err(_) => self.tunnel.handle_target_lost(now),
         }
-        Poll::Ready(())
+        Poll::Ready(count)
     }
 
-    /// One step from the client to the target. Ready: it was made, and the next may follow.
-    fn poll_up(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut [u8]) -> Poll<()> {
+    fn poll_splice(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut [u8], limit: usize) -> Poll<usize> {
+        let Some(mut pipe) = Pipe::take() else {
+            self.stride = Some(Stride::new(now)); // they are all in use: copied, it gets there as well
+            return Poll::Ready(0);
+        };
+        let limit = limit.min(pipe.capacity());
+        match ready!(self.target.poll_fill(cx, &mut pipe, limit)) {
+            Ok(0) => self.tunnel.handle_target_eof(now),
+            Ok(count) => {
+                self.traffic.received_from_target();
+                if let Some(stride) = &mut self.stride {
+                    stride.took(now, count, limit);
+                }
+                self.pipe = Some(pipe);
+                let header = self.tunnel.handle_target_piped(now, &mut scratch[..HEADROOM], count);
+                self.begin_spliced_frame(cx, now, &scratch[header]);
+                let _ = self.poll_to_client(cx, now); // what it does not take waits
+                return Poll::Ready(count);
+            }
+            // The kernel cannot, with this kind of socket.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => self.stride = None,
+            Err(_) => self.tunnel.handle_target_lost(now),
+        }
+        Poll::Ready(0)
+    }
+
+    /// One step from the client to the target. Ready: it was made, with so many bytes, and the next may follow.
+    fn poll_up(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut [u8]) -> Poll<usize> {
         // Where it gets stuck, the tunnel knows what can be done all the same.
         let _ = self.poll_to_target(cx, now);
         if self.tunnel.wants_target_shut() {
             // An error says that it is shut already.
             let _ = ready!(Pin::new(&mut self.target).poll_shutdown(cx));
             self.tunnel.target_shut();
-            return Poll::Ready(());
+            return Poll::Ready(0);
         }
         if !self.tunnel.wants_client() {
             return Poll::Pending;
@@ -222,11 +319,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
             match (outcome, buffer.filled().len()) {
                 (Err(_), _) => {
                     self.tunnel.handle_client_lost(now);
-                    return Poll::Ready(());
+                    return Poll::Ready(0);
                 }
                 (Ok(()), 0) => {
                     self.tunnel.handle_client_eof(now);
-                    return Poll::Ready(());
+                    return Poll::Ready(0);
                 }
                 (Ok(()), count) => &mut scratch[HEADROOM..HEADROOM + count],
             }
@@ -235,13 +332,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
             scratch[..early.len()].copy_from_slice(&early);
             &mut scratch[..early.len()]
         };
+        let read = input.len();
         self.traffic.received_from_client();
         let payload = self.tunnel.handle_client(now, input);
         if let Some(recording) = &self.recording {
             recording.say(Side::Client, now, &input[payload.clone()]);
         }
         self.write_to_target(cx, now, &input[payload]);
-        Poll::Ready(())
+        Poll::Ready(read)
     }
 
     /// Ready: the target has taken all that waited for it.
@@ -272,6 +370,19 @@ impl<C: AsyncRead + AsyncWrite + Unpin, T: AsyncRead + AsyncWrite + Unpin> Relay
         self.client_unflushed = true;
         self.traffic.sent_to_client(taken == frame.len());
         self.tunnel.keep_for_client(&frame[taken..], payload);
+        if let Poll::Ready(Err(_) | Ok(0)) = outcome {
+            self.tunnel.handle_client_unwritable(now);
+        }
+    }
+
+    /// Hands the header of a frame to the client's socket, ahead of its payload.
+    fn begin_spliced_frame(&mut self, cx: &mut Context<'_>, now: Instant, header: &[u8]) {
+        let outcome = self.client.poll_write_more(cx, header);
+        let taken = match outcome {
+            Poll::Ready(Ok(count)) => count,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        self.tunnel.keep_for_client(&header[taken..], 0);
         if let Poll::Ready(Err(_) | Ok(0)) = outcome {
             self.tunnel.handle_client_unwritable(now);
         }

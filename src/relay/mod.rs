@@ -7,5 +7,7 @@ pub mod drive;
 pub mod end;
 mod liveness;
 mod outbox;
+mod stride;
 mod traffic;
 pub mod tunnel;
+mod turn;

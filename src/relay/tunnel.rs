@@ -8,7 +8,7 @@
 //! Invariants, each a property test in `tests/relay_properties/tunnel.rs`:
 //!
 //! 1. Every byte accepted from a side is delivered in order, or the [`End`] says how many were not.
-//! 2. At most one read's worth of bytes waits for a side; while it does, nothing more is read from the other.
+//! 2. At most one read's worth of bytes, or a pipe's, waits for a side; while it does, nothing more is read from the other.
 //! 3. Target EOF: all of it goes to the client, then Close 1000; the client's bytes flow until its Close, bounded in time.
 //! 4. Client Close: all of it goes to the target, whose write side is then shut; the target's remaining bytes still reach
 //!    the client, bounded in time; then the Close is answered.
@@ -57,27 +57,36 @@ pub struct Settings {
 /// A session after its 101.
 #[derive(Debug)]
 pub struct Tunnel {
-    settings: Settings,
+    protocol: Protocol,
+    close_timeout: Duration,
     codec: Codec,
     client: Client,
     target: Target,
     /// Frames of the target's bytes that the client has not taken.
     to_client: Outbox,
+    /// How many of the target's bytes lie in a pipe, to be spliced to the client once `to_client` has their header.
+    piped: usize,
     to_client_count: Delivery,
     /// Payload that the target has not taken.
     to_target: Outbox,
     to_target_count: Delivery,
-    /// Sent when `to_client` is empty, which is always between two frames.
+    /// Sent when `to_client` and the pipe are empty, which is always between two frames.
     control: Control,
     liveness: Liveness,
-    /// Why the session is ending, from then on.
-    cause: Option<Cause>,
-    /// When it must have ended, unless something moves.
-    ending_until: Option<Instant>,
-    /// When it must have ended in any case.
-    ending_at_last: Option<Instant>,
+    /// From when the session is ending.
+    ending: Option<Box<Ending>>,
+    end: Option<Box<End>>,
+}
+
+/// The end of a session, from its cause on. Boxed there: a session is long, and its end is short.
+#[derive(Debug)]
+struct Ending {
+    cause: Cause,
+    /// When it must be over, unless something moves.
+    until: Option<Instant>,
+    /// When it must be over in any case.
+    at_last: Option<Instant>,
     last_words: bool,
-    end: Option<End>,
 }
 
 #[derive(Debug)]
@@ -126,6 +135,7 @@ impl Tunnel {
             client: Client { input: ClientInput::Open, output: Output::Open },
             target: Target { input: TargetInput::Open, output: Output::Open },
             to_client: Outbox::default(),
+            piped: 0,
             to_client_count: Delivery::default(),
             to_target: Outbox::default(),
             to_target_count: Delivery::default(),
@@ -135,12 +145,10 @@ impl Tunnel {
                 settings.heartbeat.filter(|_| settings.protocol.has_pings()),
                 settings.idle_timeout,
             ),
-            cause: None,
-            ending_until: None,
-            ending_at_last: None,
-            last_words: false,
+            ending: None,
             end: None,
-            settings,
+            protocol: settings.protocol,
+            close_timeout: settings.close_timeout,
         }
     }
 
@@ -184,6 +192,7 @@ impl Tunnel {
         self.target.input = TargetInput::Ended; // there is nobody to read for
         self.to_client_count.lost += self.undelivered_to_client();
         self.to_client = Outbox::default();
+        self.piped = 0;
         self.control.abandon();
         self.settle();
     }
@@ -198,6 +207,17 @@ impl Tunnel {
         let outgoing = self.codec.frame(buffer, payload);
         self.to_client_count.lost += outgoing.replaced as u64;
         outgoing
+    }
+
+    /// `count` bytes of the target's have gone into a pipe. Writes the header of their frame to the end of `space`, where it is
+    /// returned, and what of it the client does not take at once is to be given to [`keep_for_client`](Self::keep_for_client);
+    /// the bytes follow it when there is nothing left of [`to_client`](Self::to_client).
+    pub fn handle_target_piped(&mut self, now: Instant, space: &mut [u8], count: usize) -> Range<usize> {
+        debug_assert_eq!(self.piped, 0, "a frame is spliced when the one before has gone");
+        self.liveness.payload(now);
+        self.to_client_count.accepted += count as u64;
+        self.piped = count;
+        self.codec.header(space, count)
     }
 
     /// The target sends no more: EOF.
@@ -231,8 +251,8 @@ impl Tunnel {
 
     /// Time has passed.
     pub fn tick(&mut self, now: Instant) {
-        if self.cause.is_some() {
-            if self.ending_until.is_some_and(|until| until <= now) {
+        if let Some(ending) = &self.ending {
+            if ending.until.is_some_and(|until| until <= now) {
                 self.time_is_up(now);
             }
             return;
@@ -247,7 +267,7 @@ impl Tunnel {
                 // Only a miracle would deliver anything more: hand over what there is, and go.
                 self.client.input = ClientInput::Ended;
                 self.target.input = TargetInput::Ended;
-                self.ending_until = Some(now + LAST_WORDS_TIME);
+                self.end_by(now + LAST_WORDS_TIME);
             }
             Some(Due::Idle) => {
                 self.begin_ending(now, Cause::Idle);
@@ -273,7 +293,25 @@ impl Tunnel {
 
     /// What the client is to get now. While it is not empty, nothing is read from the target.
     pub fn to_client(&self) -> &[u8] {
-        if self.to_client.is_empty() { self.control.waiting() } else { self.to_client.waiting() }
+        match (self.to_client.is_empty(), self.piped) {
+            (false, _) => self.to_client.waiting(),
+            (true, 0) => self.control.waiting(),
+            (true, _) => &[], // a frame is not interrupted
+        }
+    }
+
+    /// How many bytes of the target's are to be spliced to the client, behind [`to_client`](Self::to_client). While there are
+    /// any, nothing is read from the target.
+    pub fn piped(&self) -> usize {
+        self.piped
+    }
+
+    /// The client took so many of the bytes in the pipe.
+    pub fn spliced_to_client(&mut self, now: Instant, count: usize) {
+        self.liveness.sign_of_life(now);
+        self.liveness.payload(now);
+        self.piped -= count;
+        self.client_progressed(now);
     }
 
     /// The client took so many bytes of [`to_client`](Self::to_client).
@@ -287,10 +325,7 @@ impl Tunnel {
             self.liveness.payload(now);
             self.to_client.sent(count);
         }
-        if self.target.input == TargetInput::Ended {
-            self.extend_ending(now); // what remains is finite, and moves
-        }
-        self.settle();
+        self.client_progressed(now);
     }
 
     /// What the target is to get now. While it is not empty, nothing is read from the client.
@@ -323,13 +358,18 @@ impl Tunnel {
 
     /// Whether to read from the target.
     pub fn wants_target(&self) -> bool {
-        self.end.is_none() && self.target.input == TargetInput::Open && self.to_client().is_empty()
+        self.end.is_none() && self.target.input == TargetInput::Open && self.piped == 0 && self.to_client().is_empty()
+    }
+
+    /// Whether what is read from the target may go to the client by a pipe.
+    pub fn is_transparent(&self) -> bool {
+        self.codec.is_transparent()
     }
 
     /// Whether to shut down the connection to the client for writing: behind the Close that answers a broken protocol, and
     /// where the end of the stream is the Close, or part of it.
     pub fn wants_client_shut(&self) -> bool {
-        let due = self.client.input == ClientInput::Discarded || self.settings.protocol.ends_with_stream();
+        let due = self.client.input == ClientInput::Discarded || self.protocol.ends_with_stream();
         self.client.output == Output::Open && due && self.client_has_all()
     }
 
@@ -353,12 +393,12 @@ impl Tunnel {
     /// When to call [`tick`](Self::tick), unless something happens before. It may move, but only later calls ask again:
     /// a driver may keep an earlier timer and ask when it fires.
     pub fn deadline(&self) -> Option<Instant> {
-        if self.cause.is_some() { self.ending_until } else { self.liveness.deadline() }
+        self.ending.as_ref().map_or_else(|| self.liveness.deadline(), |ending| ending.until)
     }
 
     /// How it ended, once it has.
     pub fn end(&self) -> Option<&End> {
-        self.end.as_ref()
+        self.end.as_deref()
     }
 }
 
@@ -391,44 +431,59 @@ impl Tunnel {
         self.begin_ending(now, Cause::Protocol(error));
         self.client.input = ClientInput::Discarded;
         self.target.input = TargetInput::Ended;
-        self.ending_until = Some(now + DISCARD_TIME.min(self.settings.close_timeout));
+        self.end_by(now + DISCARD_TIME.min(self.close_timeout));
     }
 
     /// The first cause is the one that counts.
     fn begin_ending(&mut self, now: Instant, cause: Cause) {
-        if self.cause.is_none() {
-            self.cause = Some(cause);
-            self.ending_until = now.checked_add(self.settings.close_timeout);
-            self.ending_at_last = now.checked_add(self.settings.close_timeout.saturating_mul(ENDING_FACTOR_MAX));
+        if self.ending.is_none() {
+            let until = now.checked_add(self.close_timeout);
+            let at_last = now.checked_add(self.close_timeout.saturating_mul(ENDING_FACTOR_MAX));
+            self.ending = Some(Box::new(Ending { cause, until, at_last, last_words: false }));
         }
     }
 
+    fn end_by(&mut self, until: Instant) {
+        if let Some(ending) = &mut self.ending {
+            ending.until = Some(until);
+        }
+    }
+
+    fn client_progressed(&mut self, now: Instant) {
+        if self.target.input == TargetInput::Ended {
+            self.extend_ending(now); // what remains is finite, and moves
+        }
+        self.settle();
+    }
+
     fn extend_ending(&mut self, now: Instant) {
-        if !self.last_words && self.client.input != ClientInput::Discarded {
-            let until = self.ending_until.max(now.checked_add(self.settings.close_timeout));
-            self.ending_until = until.min(self.ending_at_last.or(until));
+        let Some(ending) = &mut self.ending else { return };
+        if !ending.last_words && self.client.input != ClientInput::Discarded {
+            let until = ending.until.max(now.checked_add(self.close_timeout));
+            ending.until = until.min(ending.at_last.or(until));
         }
     }
 
     /// The end took too long. A client whose Close is not answered yet still gets the answer if its socket has room.
     fn time_is_up(&mut self, now: Instant) {
-        if self.last_words || self.control.is_closing() || self.client.output != Output::Open {
+        let Some(ending) = &mut self.ending else { return };
+        if ending.last_words || self.control.is_closing() || self.client.output != Output::Open {
             self.finish();
             return;
         }
-        self.last_words = true;
+        ending.last_words = true;
+        ending.until = Some(now + LAST_WORDS_TIME);
         self.client.input = ClientInput::Ended;
         self.target.input = TargetInput::Ended;
-        self.ending_until = Some(now + LAST_WORDS_TIME);
         self.settle();
     }
 
     /// Queues the Close when it is time for it, and sees whether all is done.
     fn settle(&mut self) {
-        let Some(cause) = &self.cause else { return };
+        let Some(ending) = &self.ending else { return };
         let target_done = self.target.input == TargetInput::Ended;
         if target_done {
-            self.control.close(|frames| self.settings.protocol.close(frames, cause.close().as_ref()));
+            self.control.close(|frames| self.protocol.close(frames, ending.cause.close().as_ref()));
         }
         let client_has_all = self.client_has_all();
         let client_said_all = matches!(self.client.input, ClientInput::Closed | ClientInput::Ended);
@@ -440,20 +495,20 @@ impl Tunnel {
 
     /// The Close has gone, or its turn has come where there is none; and so has all before it.
     fn client_has_all(&self) -> bool {
-        self.control.is_closed() && self.to_client.is_empty()
+        self.control.is_closed() && self.to_client.is_empty() && self.piped == 0
     }
 
     /// The target's bytes in a frame of which the client has not taken all.
     fn undelivered_to_client(&self) -> u64 {
-        self.codec.undelivered(self.to_client.payload(), self.to_client.waiting().len()) as u64
+        (self.piped + self.codec.undelivered(self.to_client.payload(), self.to_client.waiting().len())) as u64
     }
 
     fn finish(&mut self) {
-        let Some(cause) = self.cause.clone() else { return };
+        let Some(cause) = self.ending.as_ref().map(|ending| ending.cause.clone()) else { return };
         if self.end.is_none() {
             self.to_client_count.lost += self.undelivered_to_client() + self.codec.held() as u64;
             self.to_target_count.lost += self.to_target.waiting().len() as u64;
-            self.end = Some(End { cause, to_target: self.to_target_count, to_client: self.to_client_count });
+            self.end = Some(Box::new(End { cause, to_target: self.to_target_count, to_client: self.to_client_count }));
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::ciphertext::Ciphertext;
 use crate::socket::Socket;
+use crate::splice::{Pipe, Splice};
 
 /// A client's connection, plain or encrypted.
 ///
@@ -35,6 +36,14 @@ impl Stream {
     /// Whether the client's bytes are encrypted on the wire.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// The socket that carries the client's bytes as they are.
+    fn bare(&mut self) -> io::Result<&mut Socket> {
+        match self {
+            Self::Plain(socket) => Ok(socket),
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
 
@@ -85,5 +94,23 @@ impl AsyncWrite for Stream {
 
     fn is_write_vectored(&self) -> bool {
         true
+    }
+}
+
+impl Splice for Stream {
+    fn is_bare(&self) -> bool {
+        !self.is_tls()
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe, limit: usize) -> Poll<io::Result<usize>> {
+        self.bare()?.poll_fill(cx, pipe, limit)
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        self.bare()?.poll_drain(cx, pipe)
+    }
+
+    fn poll_write_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.bare()?.poll_write_more(cx, bytes)
     }
 }

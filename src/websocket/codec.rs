@@ -215,6 +215,18 @@ impl Codec {
         Outgoing { frame, payload: length, replaced: 0 }
     }
 
+    /// Whether a frame is its header and the target's bytes as they are, so that nobody needs to look at these.
+    pub fn is_transparent(&self) -> bool {
+        matches!(self.outgoing, Encoding::Binary)
+    }
+
+    /// Writes the header of a frame of `length` bytes, where frames are transparent, to the end of `space`, which has room for
+    /// [`HEADROOM`] bytes.
+    pub fn header(&self, space: &mut [u8], length: usize) -> Range<usize> {
+        debug_assert!(self.is_transparent(), "these bytes are encoded");
+        encoder::binary_header(space, length)
+    }
+
     /// How many of the target's bytes have not gone when the last `waiting` bytes of their frame have not.
     pub fn undelivered(&self, payload: usize, waiting: usize) -> usize {
         let characters = match self.outgoing {

@@ -17,6 +17,16 @@ pub fn binary_frame(buffer: &mut [u8], payload: Range<usize>) -> Range<usize> {
     data_frame(buffer, Opcode::Binary, payload)
 }
 
+/// Writes the header of a binary frame of `length` bytes to the end of `space`, and returns where it lies.
+///
+/// # Panics
+/// When `space` is shorter than [`HEADROOM`].
+pub fn binary_header(space: &mut [u8], length: usize) -> Range<usize> {
+    let end = space.len();
+    let header = write_before(space, Opcode::Binary, length);
+    end - header..end
+}
+
 /// Makes a text frame of the payload, which the caller knows to be UTF-8, as [`binary_frame`] does.
 ///
 /// # Panics

@@ -16,7 +16,7 @@ use websockify::relay::drive::drive;
 use websockify::relay::end::{Cause, End};
 use websockify::relay::tunnel::{Settings, Tunnel};
 use websockify::websocket::close::CloseCode;
-use websockify::websocket::codec::{HEADROOM, Protocol};
+use websockify::websocket::codec::{HEADROOM, Payload, Protocol, TextFrames};
 
 use super::frames::{
     BINARY, Last, Script, client_close, client_frame, closes_with, closing, deliverable, script_that_breaks_a_rule,
@@ -45,7 +45,7 @@ async fn drive_to_end(
 ) -> End {
     let tunnel = Tunnel::new(Instant::now().into_std(), settings);
     let early = Bytes::copy_from_slice(early);
-    let session = drive(client.clone(), target.clone(), early, tunnel, stop, false, None);
+    let session = drive(client.clone(), target.clone(), early, tunnel, Box::pin(stop), false, None);
     let mut session = std::pin::pin!(session);
     let current = Arc::new(Mutex::new(0_u64));
     let with_fresh_wakers = std::future::poll_fn(|cx| {
@@ -218,6 +218,90 @@ proptest! {
         let end = run(quiet_then_stop(protocol, &client, &target));
         counts(&end, &client, &target);
     }
+}
+
+/// Enough to be spliced, and to be copied again at the end.
+const FLOOD: usize = 12 * READ_BYTES + 1000;
+
+/// How a side lets a flood through: not always at once.
+fn flood_pace() -> impl Strategy<Value = Vec<Pace>> {
+    let step = prop_oneof![
+        6 => Just(Pace::AtMost(usize::MAX)),
+        2 => (1..9000_usize).prop_map(Pace::AtMost),
+        1 => Just(Pace::Pause),
+        1 => Just(Pace::Blink),
+    ];
+    prop::collection::vec(step, 1..12).prop_map(|mut pace| {
+        pace.splice(0..0, [Pace::AtMost(usize::MAX); 4]); // it is a flood to begin with
+        pace
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_flood_that_is_spliced_arrives_whole_with_pongs_between_its_frames(
+        script in script_that_only_talks(),
+        end in prop::sample::select(vec![Say::Eof, Say::Reset]),
+        [a, b] in [flood_pace(), flood_pace()],
+    ) {
+        let protocol = script.protocol;
+        let flood = target_says(protocol, FLOOD);
+        let say = vec![Say::Bytes(script.bytes.clone()), Say::AwaitClose, Say::Eof];
+        let client = Stream::client_of(protocol, say, &[], &a).bare();
+        let target = Stream::target(vec![Say::Bytes(flood.clone()), end], &b, &[]).bare();
+        let end = run(quiet_in(protocol, &client, &target));
+        prop_assert_eq!(client.received().payload, flood);
+        prop_assert_eq!(target.got(), script.said(usize::MAX).payload);
+        prop_assert_eq!((end.to_client.accepted, end.to_client.lost), (target.said() as u64, 0));
+        let transparent = matches!(protocol, Protocol::HyBi(Payload::Binary(TextFrames::Refuse | TextFrames::Accept)));
+        prop_assert_eq!(client.is_spliced(), transparent, "the other protocols have work to do on each byte");
+    }
+
+    #[test]
+    fn a_flood_that_breaks_off_in_the_middle_of_a_spliced_frame_is_counted_right(
+        at in 4 * READ_BYTES..FLOOD,
+        stopped in prop::option::of(0..30_u64),
+        [a, b] in [flood_pace(), flood_pace()],
+    ) {
+        let client = Stream::client(vec![Say::AwaitClose, Say::Eof], &[], &a).bare().breaks_at(at, ErrorKind::BrokenPipe);
+        let target = Stream::target(vec![Say::Bytes(target_bytes(0..FLOOD)), Say::AwaitShut, Say::Eof], &b, &[]).bare();
+        let stop = async {
+            match stopped {
+                Some(milliseconds) => sleep(Duration::from_millis(milliseconds)).await,
+                None => pending().await,
+            }
+            Cause::Stopped(CloseCode::GOING_AWAY)
+        };
+        let end = run(drive_to_end(&client, &target, QUIET, b"", stop));
+        counts(&end, &client, &target);
+        let payload = client.received().payload;
+        prop_assert_eq!(&payload, &target_bytes(0..payload.len()));
+    }
+}
+
+#[test]
+fn a_client_that_stops_reading_in_the_middle_of_a_spliced_frame_ends_in_time_and_its_pipe_is_nobody_else_s() {
+    for _ in 0..100 {
+        let paces = [&[Pace::AtMost(usize::MAX); 10][..], &[Pace::AtMost(1), Pace::Wait(2 * HOUR)]].concat();
+        let client = Stream::client(vec![Say::Silence], &[], &paces).bare();
+        let target = Stream::target(vec![Say::Bytes(target_bytes(0..FLOOD)), Say::Eof], &[], &[]).bare();
+        let settings = Settings { heartbeat: Some(20 * SECOND), ..QUIET };
+        let end = run(drive_to_end(&client, &target, settings, b"", pending()));
+        assert!(client.is_spliced() && end.to_client.lost > 0, "{end:?}");
+        counts(&end, &client, &target);
+    }
+}
+
+#[test]
+fn where_the_kernel_cannot_splice_the_flood_is_copied() {
+    let client = Stream::client(vec![Say::AwaitClose, Say::Eof], &[], &[]).bare();
+    let target = Stream::target(vec![Say::Bytes(target_bytes(0..FLOOD)), Say::Eof], &[], &[]).bare_in_vain();
+    let end = run(quiet(&client, &target));
+    assert!(client.received().payload == target_bytes(0..FLOOD));
+    assert!(!client.is_spliced());
+    assert_eq!((end.cause, end.to_client.lost), (Cause::TargetClosed, 0));
 }
 
 /// What the end says is what the streams saw.

@@ -5,20 +5,28 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::future::Future as _;
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use websockify::splice::{Pipe, Splice};
 use websockify::websocket::codec::Protocol;
 
 use super::frames::{BINARY, Received, first_whole, received};
+
+/// What one splice moves at most: what a socket of this machine holds without anybody's reading it.
+const SPLICED_BYTES_MAX: usize = 32 * 1024;
 
 /// What a side does next.
 #[derive(Clone, Debug)]
@@ -43,6 +51,7 @@ pub(crate) enum Pace {
     AtMost(usize),
     /// For a millisecond.
     Pause,
+    Wait(Duration),
     /// Not now, but as soon as asked again.
     Blink,
 }
@@ -77,6 +86,10 @@ pub(crate) struct State {
     pub(crate) breaks_at: Option<(usize, io::ErrorKind)>,
     /// It takes nothing before.
     pub(crate) stalled_until: Option<Instant>,
+    /// Whether it says that bytes may go past the loop, and if so, whether the kernel then knows how.
+    splices: Option<bool>,
+    /// It got something out of a pipe.
+    spliced: bool,
     /// It is a client, which speaks this: what it gets is frames.
     client: Option<Protocol>,
     /// Where the frame begins of which the rest has not come.
@@ -86,7 +99,21 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn look_for_close(&mut self, protocol: Protocol) {
+    /// How many bytes it takes now, at least one.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        assert!(self.shut.is_none(), "written behind the shutdown");
+        if let Some(until) = self.stalled_until {
+            ready!(self.writes.pause(cx, until - Instant::now()));
+            self.stalled_until = None;
+        }
+        let count = ready!(self.writes.poll(cx));
+        let Some((byte, kind)) = self.breaks_at else { return Poll::Ready(Ok(count)) };
+        let left = byte - self.got.len();
+        Poll::Ready(if left == 0 { Err(kind.into()) } else { Ok(count.min(left)) })
+    }
+
+    fn look_for_close(&mut self) {
+        let Some(protocol) = self.client else { return };
         while let Some((closes, length)) = first_whole(protocol, &self.got[self.frame..]) {
             self.frame += length;
             self.closed |= closes;
@@ -128,6 +155,8 @@ impl Stream {
             said: 0,
             breaks_at: None,
             stalled_until: None,
+            splices: None,
+            spliced: false,
             client,
             frame: 0,
             closed: false,
@@ -142,6 +171,22 @@ impl Stream {
     pub(crate) fn stalled_for(self, time: Duration) -> Self {
         self.0.borrow_mut().stalled_until = Some(Instant::now() + time);
         self
+    }
+
+    /// Its bytes may go past the loop.
+    pub(crate) fn bare(self) -> Self {
+        self.0.borrow_mut().splices = Some(true);
+        self
+    }
+
+    /// They may, it says, and cannot.
+    pub(crate) fn bare_in_vain(self) -> Self {
+        self.0.borrow_mut().splices = Some(false);
+        self
+    }
+
+    pub(crate) fn is_spliced(&self) -> bool {
+        self.0.borrow().spliced
     }
 
     pub(crate) fn got(&self) -> Vec<u8> {
@@ -199,6 +244,10 @@ impl Gate {
                     ready!(self.pause(cx, Duration::from_millis(1)));
                     self.turn += 1;
                 }
+                Some(&Pace::Wait(time)) => {
+                    ready!(self.pause(cx, time));
+                    self.turn += 1;
+                }
             }
         }
     }
@@ -247,22 +296,9 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let state = &mut *self.0.borrow_mut();
         assert!(!buf.is_empty(), "a write of nothing");
-        assert!(state.shut.is_none(), "written behind the shutdown");
-        if let Some(until) = state.stalled_until {
-            ready!(state.writes.pause(cx, until - Instant::now()));
-            state.stalled_until = None;
-        }
-        let mut count = ready!(state.writes.poll(cx)).min(buf.len());
-        if let Some((byte, kind)) = state.breaks_at {
-            count = count.min(byte - state.got.len());
-            if count == 0 {
-                return Poll::Ready(Err(kind.into()));
-            }
-        }
+        let count = ready!(state.poll_room(cx))?.min(buf.len());
         state.got.extend(&buf[..count]);
-        if let Some(protocol) = state.client {
-            state.look_for_close(protocol);
-        }
+        state.look_for_close();
         Poll::Ready(Ok(count))
     }
 
@@ -278,5 +314,48 @@ impl AsyncWrite for Stream {
             reader.wake();
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// The pipe is a real one. It is filled with what the stream says, and drained into what it got.
+impl Splice for Stream {
+    fn is_bare(&self) -> bool {
+        self.0.borrow().splices.is_some()
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe, limit: usize) -> Poll<io::Result<usize>> {
+        if self.0.borrow().splices == Some(false) {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        }
+        let mut bytes = vec![0; limit.min(SPLICED_BYTES_MAX)];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut *self).poll_read(cx, &mut buffer))?;
+        let (mut said, source) = UnixStream::pair()?;
+        said.write_all(buffer.filled())?;
+        said.shutdown(Shutdown::Write)?;
+        assert_eq!(pipe.fill(&source, limit)?, buffer.filled().len());
+        Poll::Ready(Ok(pipe.held()))
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let state = &mut *self.0.borrow_mut();
+        let most = ready!(state.poll_room(cx))?;
+        if state.breaks_at.is_some_and(|(byte, _)| byte < state.got.len() + pipe.held()) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let (source, sink) = nix::unistd::pipe2(OFlag::O_NONBLOCK)?;
+        // A page is the least that the kernel moves.
+        let pages = if most < pipe.held() { 4096 } else { 1024 * 1024 };
+        fcntl(&sink, FcntlArg::F_SETPIPE_SZ(pages))?;
+        let count = pipe.drain(&sink)?;
+        drop(sink);
+        state.spliced = true;
+        assert_eq!(File::from(source).read_to_end(&mut state.got)?, count);
+        state.look_for_close();
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write(cx, bytes)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It stands where the driver does, and does what a driver may do, in any order.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,11 @@ pub(crate) enum Op {
         read: usize,
         taken: usize,
     },
+    /// The target's next bytes go into a pipe, and of the header the client takes so many at once.
+    Pipe {
+        read: usize,
+        taken: usize,
+    },
     ClientTakes(usize),
     TargetTakes(usize),
     ClientEof,
@@ -67,6 +73,8 @@ pub(crate) struct World {
     pub(crate) target_fed: usize,
     pub(crate) client_got: Vec<u8>,
     pub(crate) target_got: Vec<u8>,
+    /// What was piped and the client has not taken.
+    pipe: VecDeque<u8>,
     pub(crate) client_shut: bool,
     pub(crate) target_shut: bool,
     /// Whether a reset excuses a loss.
@@ -97,6 +105,7 @@ impl World {
             target_fed: 0,
             client_got: Vec::new(),
             target_got: Vec::new(),
+            pipe: VecDeque::new(),
             client_shut: false,
             target_shut: false,
             client_failed: false,
@@ -121,6 +130,9 @@ impl World {
         match *op {
             Op::FromClient { read, taken } if self.tunnel.wants_client() => self.read_client(read, taken),
             Op::FromTarget { read, taken } if self.tunnel.wants_target() => self.read_target(read, taken),
+            Op::Pipe { read, taken } if self.tunnel.wants_target() && self.tunnel.is_transparent() => {
+                self.pipe_target(read, taken);
+            }
             Op::ClientTakes(count) => self.client_takes(count),
             Op::TargetTakes(count) => self.target_takes(count),
             Op::ClientEof if self.tunnel.wants_client() => self.tunnel.handle_client_eof(self.now),
@@ -128,7 +140,7 @@ impl World {
                 self.client_failed = true;
                 self.tunnel.handle_client_lost(self.now);
             }
-            Op::ClientUnwritable if !self.tunnel.to_client().is_empty() && self.ended.is_none() => {
+            Op::ClientUnwritable if self.has_for_client() && self.ended.is_none() => {
                 self.client_failed = true;
                 self.tunnel.handle_client_unwritable(self.now);
             }
@@ -281,14 +293,35 @@ impl World {
         assert!(self.tunnel.to_client().len() <= frame_max.max(CONTROL_WAITING_MAX), "one frame waits at most");
     }
 
+    fn pipe_target(&mut self, read: usize, taken: usize) {
+        let said = self.target_said(self.target_fed..self.target_fed + read);
+        self.target_fed += read;
+        let mut space = [0xEE; HEADROOM];
+        let header = self.tunnel.handle_target_piped(self.now, &mut space, read);
+        let (now, later) = space[header.clone()].split_at(taken.min(header.len()));
+        self.client_got.extend(now);
+        self.tunnel.keep_for_client(later, 0);
+        self.pipe = said.into();
+    }
+
+    fn has_for_client(&self) -> bool {
+        !self.tunnel.to_client().is_empty() || self.tunnel.piped() > 0
+    }
+
     fn client_takes(&mut self, count: usize) {
-        while !self.tunnel.to_client().is_empty() && self.ended.is_none() {
-            let taken = count.min(self.tunnel.to_client().len());
+        while self.has_for_client() && self.ended.is_none() {
+            let header = self.tunnel.to_client();
+            let taken = count.min(if header.is_empty() { self.tunnel.piped() } else { header.len() });
             if taken == 0 {
                 return;
             }
-            self.client_got.extend(&self.tunnel.to_client()[..taken]);
-            self.tunnel.sent_to_client(self.now, taken);
+            if header.is_empty() {
+                self.client_got.extend(self.pipe.drain(..taken));
+                self.tunnel.spliced_to_client(self.now, taken);
+            } else {
+                self.client_got.extend(&header[..taken]);
+                self.tunnel.sent_to_client(self.now, taken);
+            }
             self.holds();
             if count != usize::MAX {
                 return;
@@ -306,7 +339,7 @@ impl World {
     }
 
     fn shut(&mut self) {
-        if self.ended.is_none() && self.tunnel.to_client().is_empty() && self.tunnel.wants_client_shut() {
+        if self.ended.is_none() && !self.has_for_client() && self.tunnel.wants_client_shut() {
             self.client_shut = true;
             self.tunnel.client_shut();
         }
@@ -332,7 +365,7 @@ impl World {
         let tunnel = &self.tunnel;
         let waiting = std::mem::replace(&mut self.waiting_for_target, tunnel.to_target().len());
         assert!(waiting == 0 || tunnel.to_target().len() <= waiting, "more waits although the target takes nothing");
-        if !tunnel.to_client().is_empty() {
+        if self.has_for_client() {
             assert!(!tunnel.wants_target(), "the target is read although the client takes nothing");
         }
         assert!(!self.target_shut || tunnel.to_target().is_empty(), "something waits for a target that was shut");
@@ -354,6 +387,7 @@ fn flow() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (read(), amount()).prop_map(|(read, taken)| Op::FromClient { read, taken }),
         6 => (read(), amount()).prop_map(|(read, taken)| Op::FromTarget { read, taken }),
+        4 => (read(), amount()).prop_map(|(read, taken)| Op::Pipe { read, taken }),
         6 => amount().prop_map(Op::ClientTakes),
         6 => amount().prop_map(Op::TargetTakes),
         2 => Just(Op::Shut),
