@@ -26,7 +26,7 @@ use crate::relay::end::{Cause, End};
 use crate::relay::tunnel::{Settings, Tunnel};
 use crate::server::site::{Service, Site};
 use crate::server::stop::Stop;
-use crate::server::worker::Job;
+use crate::server::worker::{Job, Place};
 use crate::session::SessionId;
 use crate::socket::{Peer, Socket};
 use crate::target::Target;
@@ -77,8 +77,8 @@ enum Crowd {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(job: Job, stop: Stop) {
-    let Job { accepted, peer, site, admission, permit, counted } = job;
+pub(crate) async fn serve(job: Box<Job>, stop: Stop, _place: Place) {
+    let Job { accepted, peer, site, admission, permit, counted } = *job;
     let socket = match accepted.register() {
         Ok(socket) => socket,
         Err(error) => {
@@ -112,7 +112,7 @@ pub(crate) async fn serve(job: Job, stop: Stop) {
 }
 
 /// From the first byte to the 101, unless the daemon stops, or the client is to be refused and is slow.
-async fn open_in_time(socket: Socket, peer: Peer, site: &Site, crowd: Crowd, stop: Stop) -> Option<Session> {
+async fn open_in_time(socket: Socket, peer: Peer, site: &Site, crowd: Crowd, stop: Stop) -> Option<Box<Session>> {
     let patience = Instant::now() + STOP_PATIENCE;
     let mut opening = std::pin::pin!(open(socket, peer, site, crowd));
     tokio::select! {
@@ -123,7 +123,7 @@ async fn open_in_time(socket: Socket, peer: Peer, site: &Site, crowd: Crowd, sto
 }
 
 /// From the first byte to the 101. None: it did not come to that, and the client has been told.
-async fn open(socket: Socket, peer: Peer, site: &Site, crowd: Crowd) -> Option<Session> {
+async fn open(socket: Socket, peer: Peer, site: &Site, crowd: Crowd) -> Option<Box<Session>> {
     let deadline = Instant::now() + site.limits.handshake_timeout;
     let client = match timeout_at(deadline, site.tls.accept(socket)).await {
         Ok(Ok(client)) => client,
@@ -170,7 +170,7 @@ async fn open(socket: Socket, peer: Peer, site: &Site, crowd: Crowd) -> Option<S
     };
     let (version, protocol) = (upgrade.version(), upgrade.protocol(site.text));
     match timeout_at(deadline, send(&mut client, upgrade.answer())).await {
-        Ok(Ok(())) => Some(Session { id, client, user, backend, version, protocol, early: leftover }),
+        Ok(Ok(())) => Some(Box::new(Session { id, client, user, backend, version, protocol, early: leftover })),
         _ => debug_none(peer, site, "the client was gone before its 101"),
     }
 }
@@ -194,8 +194,8 @@ async fn reach(
 }
 
 /// From the 101 to the end. What is captured stays as long as the session, and is what its last record tells.
-fn relay(session: Session, peer: Peer, site: &Site, stop: Stop, connection: u64) -> impl Future<Output = ()> {
-    let Session { id, client, user, backend, version, protocol, early } = session;
+fn relay(session: Box<Session>, peer: Peer, site: &Site, stop: Stop, connection: u64) -> impl Future<Output = ()> {
+    let Session { id, client, user, backend, version, protocol, early } = *session;
     let Backend { socket, target, token, lease } = backend;
     let started = Instant::now();
     info!(

@@ -130,24 +130,21 @@ impl Worker {
 async fn serve(mut queue: mpsc::Receiver<Errand>, stop: &Stop, counter: &Arc<AtomicUsize>) {
     while let Some(errand) = queue.recv().await {
         let job = match errand {
-            Errand::Connection(job) => *job,
+            Errand::Connection(job) => job,
             Errand::Probe(sign) => {
                 let _ = sign.send(()); // whoever asked may have stopped waiting
                 continue;
             }
         };
         let place = Place { counter: Arc::clone(counter) };
-        let stop = stop.clone();
-        tokio::task::spawn_local(async move {
-            connection::serve(job, stop).await;
-            drop(place);
-        });
+        tokio::task::spawn_local(connection::serve(job, stop.clone(), place));
     }
     std::future::pending::<()>().await; // the sessions that are left go on until they are told to stop
 }
 
 /// A connection of a worker, counted for as long as it lives, panic or not.
-struct Place {
+#[derive(Debug)]
+pub(crate) struct Place {
     counter: Arc<AtomicUsize>,
 }
 
