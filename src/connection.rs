@@ -8,6 +8,7 @@ mod refusal;
 mod unfinished;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -154,7 +155,8 @@ async fn open(socket: Socket, peer: Peer, site: &Site, crowd: Crowd) -> Option<B
     let Ok(Ok(upgrade)) = completed else {
         return debug_none(peer, site, "the client did not send its third key");
     };
-    let caller = Caller { peer };
+    let identity = client.identity().map(Arc::new);
+    let caller = Caller { peer, is_encrypted: client.is_tls(), identity };
     let reached = match (crowd, &site.service) {
         (Crowd::TooMany, _) => Err(Refusal::TooManyFromAddress),
         (_, Service::OutOfOrder) => Err(Refusal::OutOfOrder),
@@ -291,6 +293,14 @@ fn debug_none<T>(peer: Peer, site: &Site, why: &str) -> Option<T> {
 
 fn log_not_accepted<T>(peer: Peer, site: &Site, error: &AcceptError) -> Option<T> {
     let cause = std::error::Error::source(error).map(tracing::field::display);
+    if let AcceptError::ClientCertificate { .. } = error {
+        // Whoever has a certificate, and is refused, asks the administrator, and the log is all that can tell.
+        if let Some(unlogged) = site.quotas.admit(Kind::CertificateRefused, Instant::now().into_std()) {
+            let (kind, unlogged) = (Kind::CertificateRefused.id(), (unlogged > 0).then_some(unlogged));
+            info!(kind, client = %peer, route = site.name, cause, unlogged, "refused: {error}");
+        }
+        return None;
+    }
     debug!(client = %peer, route = site.name, cause, "connection closed: {error}");
     None
 }

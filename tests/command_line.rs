@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use websockify::access::certificate::{CertificateRule, Pattern};
 use websockify::cli::{self, Answer, Classic, Command, Exit, Routes, Serve};
 use websockify::config::{Route, load_directory};
 use websockify::log::{self, Syslog, SyslogServer};
@@ -66,7 +67,12 @@ fn refused(line: &str) -> Answer {
 /// The message of a usage error, which comes after the usage block.
 #[track_caller]
 fn usage_error(line: &str) -> String {
-    let Answer { text, exit } = refused(line);
+    usage_error_in(line, start_directory().path())
+}
+
+#[track_caller]
+fn usage_error_in(line: &str, start: &Path) -> String {
+    let Answer { text, exit } = parse_in(line, start).unwrap_err();
     assert_eq!(exit, Exit::ClassicUsage, "{line}: {text}");
     assert!(text.starts_with("Usage: websockify [options] "), "{line}: {text}");
     let last = text.lines().last().unwrap();
@@ -277,7 +283,8 @@ fn tls_is_offered_when_there_is_a_certificate() {
     let path = |name: &str| start.path().join(name);
     let pem = |name: &str| tls::Pem::File(path(name));
     let settings = |mode, certificate, key: Option<&str>| {
-        Some(tls::Settings { mode, certificate: pem(certificate), key: key.map(pem) })
+        let default = tls::CertificateSettings { certificate: pem(certificate), key: key.map(pem), passphrase: None };
+        Some(tls::Settings { mode, default, others: Vec::new(), rules: tls::Rules::default(), clients: None })
     };
     let tls_of = |line: &str| classic_in(line, start.path()).route.tls;
     assert_eq!(tls_of("6080 h:1"), None);
@@ -293,6 +300,64 @@ fn tls_is_offered_when_there_is_a_certificate() {
     );
     fs::write(path("self.pem"), "not looked into here").unwrap();
     assert_eq!(tls_of("6080 h:1"), settings(tls::Mode::Sniff, "self.pem", None));
+}
+
+#[test]
+fn the_rules_of_tls_are_understood() {
+    let start = start_directory();
+    let tls_of = |line: &str| classic_in(&format!("--cert other.pem {line} 6080 h:1"), start.path()).route.tls.unwrap();
+    let typed = tls_of("--key other.key --key-password s3cret").default.passphrase;
+    assert_eq!(typed, Some(tls::PassphraseSettings::Typed("s3cret".into())));
+    for (version, oldest) in [
+        ("default", tls::MinVersion::Tls12),
+        ("tlsv1_1", tls::MinVersion::Tls12),
+        ("tlsv1_2", tls::MinVersion::Tls12),
+        ("tlsv1_3", tls::MinVersion::Tls13),
+    ] {
+        assert_eq!(tls_of(&format!("--ssl-version {version}")).rules.min_version, oldest, "{version}");
+    }
+    let list = "ECDHE-RSA-AES128-GCM-SHA256:AES256-SHA";
+    let classic = classic_in(&format!("--cert other.pem --ssl-ciphers {list} 6080 h:1"), start.path());
+    assert_eq!(classic.route.tls.unwrap().rules.ciphers, list.parse().ok());
+    assert_eq!(classic.notes, ["--ssl-ciphers: 'AES256-SHA' leads to no cipher suite that is spoken here"]);
+    let error = usage_error_in("--cert other.pem --ssl-ciphers HIGH:!aNUL 6080 h:1", start.path());
+    assert!(error.starts_with("'--ssl-ciphers': 'aNUL' is not a cipher suite or a word for some: "), "{error}");
+}
+
+#[test]
+fn client_certificates_are_asked_for_as_the_original_asked() {
+    let start = start_directory();
+    let line = |options: &str| format!("--cert other.pem {options} 6080 h:1");
+    let route = |options: &str| classic_in(&line(options), start.path()).route;
+    let error = |options: &str| usage_error_in(&line(options), start.path());
+    let asked =
+        |authorities| tls::ClientSettings { authorities, revocation_lists: None, demand: tls::Demand::Required };
+
+    let any = route("--verify-client");
+    assert_eq!(any.tls.unwrap().clients, Some(asked(tls::Authorities::System)));
+    assert_eq!(any.access.certificate, Some(CertificateRule::new(Vec::new())));
+
+    let plugin = "--verify-client --cafile other.pem --auth-plugin";
+    let mut words = words(&line(&format!("{plugin} ClientCertCNAuth")));
+    words.splice(0..0, ["--auth-source".into(), "jane@example.com  Joe User9824510".into()]);
+    let Ok(Command::Classic(named)) = cli::parse(&words, start.path()) else { panic!("{words:?}") };
+    let file = tls::Pem::File(start.path().join("other.pem"));
+    assert_eq!(named.route.tls.unwrap().clients, Some(asked(tls::Authorities::File(file))));
+    let names = ["jane@example.com", "Joe", "User9824510"].map(str::to_owned).to_vec();
+    let pattern = Pattern { cn: Some(names), ..Pattern::default() };
+    assert_eq!(named.route.access.certificate, Some(CertificateRule::new(vec![pattern])));
+
+    assert_eq!(
+        error("--auth-plugin ClientCertCNAuth --auth-source x"),
+        "You must use --verify-client to use --auth-plugin=ClientCertCNAuth"
+    );
+    let names_missing = "--auth-plugin=ClientCertCNAuth needs the names in --auth-source";
+    assert_eq!(error(&format!("{plugin} websockify.auth_plugins.ClientCertCNAuth")), names_missing);
+    let gone = usage_error_in("--cert gone.pem --verify-client 6080 h:1", start.path());
+    assert_eq!(
+        gone,
+        format!("--verify-client needs TLS, and there is no certificate {}", start.path().join("gone.pem").display())
+    );
 }
 
 #[test]
@@ -347,12 +412,8 @@ fn logs() {
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
     let cases = [
-        ("--key-password x 6080 h:1", "--key-password"),
         ("--ssl-target 6080 h:1", "--ssl-target"),
-        ("--verify-client --cafile x 6080 h:1", "--verify-client"),
-        ("--ssl-version tlsv1_3 6080 h:1", "--ssl-version"),
-        ("--ssl-ciphers x 6080 h:1", "--ssl-ciphers"),
-        ("--auth-plugin X --auth-source x 6080 h:1", "--auth-plugin, --auth-source"),
+        ("--auth-plugin X --auth-source x 6080 h:1", "--auth-plugin"),
         ("--web www --auth-plugin X --web-auth 6080 h:1", "--auth-plugin, --web-auth"),
     ];
     for (line, options) in cases {

@@ -28,7 +28,8 @@ fn load(examples: &BTreeMap<String, String>) -> Vec<Loaded> {
     let machine = tempfile::tempdir().unwrap();
     let root = machine.path().display();
     fs::create_dir(machine.path().join("novnc")).unwrap();
-    for name in ["vnc.pem", "vnc.key", "tokens", "redis.password", "ca.pem", "portal.pem"] {
+    let certificates = ["vnc.pem", "vnc.key", "vnc.password", "lab.pem", "lab.key", "clients.pem", "clients.crl"];
+    for name in ["tokens", "redis.password", "ca.pem", "portal.pem"].iter().chain(&certificates) {
         fs::write(machine.path().join(name), "not looked into here").unwrap();
     }
     for (name, text) in examples {
@@ -51,7 +52,7 @@ fn activate(line: &str) -> &str {
 fn every_example_is_a_route() {
     let loaded = load(&examples());
     let route = |name: &str| &loaded.iter().find(|loaded| loaded.route.name == name).unwrap().route;
-    assert_eq!(loaded.len(), 12);
+    assert_eq!(loaded.len(), 13);
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
     assert!(matches!(&route("telnet").target, Settings::Fixed(Target::Tcp { port: 23, .. })));
@@ -75,6 +76,8 @@ fn every_shown_setting_is_right() {
         .collect();
     let loaded = load(&active);
     let tls = &loaded.iter().find(|loaded| loaded.route.name == "vnc-tls").unwrap().route;
+    let client = &loaded.iter().find(|loaded| loaded.route.name == "client-certificates").unwrap().route;
+    assert!(client.tls.as_ref().unwrap().clients.as_ref().unwrap().revocation_lists.is_some());
     let Some(http::Web::Directory(web)) = &tls.web else { panic!("{tls:?}") };
     assert!(web.listing && web.follow_symlinks);
 }
@@ -83,16 +86,20 @@ fn every_shown_setting_is_right() {
 fn every_key_is_shown() {
     let text: String = examples().into_values().collect();
     let is_shown = |key: &str| {
-        text.lines().any(|line| activate(line).starts_with(&format!("{key} = ")) || line == format!("[{key}]"))
+        let headings =
+            [format!("[{key}]"), format!("[tls.{key}]"), format!("[[tls.{key}]]"), format!("[[tls.client.{key}]]")];
+        text.lines()
+            .any(|line| activate(line).starts_with(&format!("{key} = ")) || headings.iter().any(|one| one == line))
     };
     // What a message about an unknown key lists is what exists.
     let directory = tempfile::tempdir().unwrap();
     let unknown = "zzzzzz = 1\nweb.zzzzzz = 1\ntls.zzzzzz = 1\naccess.zzzzzz = 1\nwebsocket.zzzzzz = 1\nrecord.zzzzzz = 1\n\
-         limits.zzzzzz = 1\ntokens.zzzzzz = 1\ntargets.zzzzzz = 1\nprogram.zzzzzz = 1\n";
+         limits.zzzzzz = 1\ntokens.zzzzzz = 1\ntargets.zzzzzz = 1\nprogram.zzzzzz = 1\n\
+         tls.certificates.zzzzzz = 1\ntls.client.zzzzzz = 1\ntls.client.allow.zzzzzz = 1\n";
     fs::write(directory.path().join("x.toml"), unknown).unwrap();
     let said = load_directory(directory.path(), &[]).unwrap_err().to_string();
     let lists: Vec<&str> = said.lines().filter_map(|line| Some(line.split_once("known are ")?.1)).collect();
-    assert_eq!(lists.len(), 10, "{said}");
+    assert_eq!(lists.len(), 13, "{said}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(is_shown(key), "no example shows '{key}'");
     }

@@ -19,8 +19,21 @@ use websockify::log::catalog;
 const OPTIONS_PAGE: &str = "packaging/man/websockify.1";
 const KEYS_PAGE: &str = "packaging/man/websockify.toml.5";
 /// The tables of a route's file; the first is what stands before all tables.
-const TABLES: [&str; 10] =
-    ["", "tokens", "targets", "program", "web", "tls", "access", "websocket", "record", "limits"];
+const TABLES: [&str; 13] = [
+    "",
+    "tokens",
+    "targets",
+    "program",
+    "web",
+    "tls",
+    "tls.certificates",
+    "tls.client",
+    "tls.client.allow",
+    "access",
+    "websocket",
+    "record",
+    "limits",
+];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_default()
@@ -174,8 +187,10 @@ fn known_keys() -> BTreeSet<(String, String)> {
         let heading = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         fs::write(directory.path().join("x.toml"), format!("{heading}zzzzzz = 1\n")).unwrap();
         let said = load_directory(directory.path(), &[]).unwrap_err().to_string();
+        let prefix = if table.is_empty() { String::new() } else { format!("{table}.") };
+        let is_table = |key: &&str| TABLES.contains(&format!("{prefix}{key}").as_str());
         let list = said.lines().find_map(|line| Some(line.split_once("known are ")?.1)).unwrap();
-        let list = list.split(", ").filter(|key| !TABLES[1..].contains(key) || *key == "web");
+        let list = list.split(", ").filter(|key| !is_table(key) || ["web", "allow"].contains(key));
         keys.extend(list.map(|key| (table.to_owned(), key.to_owned())));
     }
     keys
@@ -219,6 +234,8 @@ fn the_page_of_the_keys_tells_the_defaults_that_are_in_force() {
     assert_eq!([told("idle-timeout"), told("connections-per-address")], ["no limit", "no limit"]);
 }
 
+const TLS: &str = "[tls]\ncertificate = \"/etc/websockify/both.pem\"\n";
+
 #[test]
 fn every_example_of_the_pages_passes_check() {
     let page = read(KEYS_PAGE);
@@ -244,19 +261,28 @@ fn every_example_of_the_pages_passes_check() {
             ("program", "per-session") => "supervisor = \"child\"\ncommand = [\"x\"]\n",
             ("program", "pty") => "per-session = true\ncommand = [\"x\"]\n",
             ("program", key) if key != "command" => "port = 5901\ncommand = [\"x\"]\n",
-            ("tls", "mode") => "certificate = \"/etc/websockify/both.pem\"\n",
             ("tokens", "from" | "timeout") => "source = \"file:/etc/websockify/tokens\"\n",
             ("tokens", "end-sessions") => "source = \"jwt:/etc/websockify/jwt.pem\"\n",
             ("tokens", "recheck-interval") => "source = \"rediss://localhost\"\nend-sessions = true\n",
             ("tokens", "format") => "source = \"http://localhost/?token=%s\"\n",
             ("tokens", "password" | "namespace" | "ca") => "source = \"rediss://localhost\"\n",
             ("tls", "key") => "certificate = \"/etc/websockify/vnc.pem\"\n",
+            ("tls", "mode" | "key-password" | "min-version" | "ciphers") | ("tls.certificates", "key-password") => {
+                "certificate = \"/etc/websockify/both.pem\"\n"
+            }
+            ("tls.certificates", "key") => "certificate = \"/etc/websockify/lab.pem\"\n",
+            ("tls.client", key) if key != "ca" => "ca = \"/etc/websockify/clients.pem\"\n",
             _ => "",
         };
-        let example = example.replace(
-            "/etc/websockify/vnc.pem",
-            if key == "certificate" { "/etc/websockify/both.pem" } else { "/etc/websockify/vnc.pem" },
-        );
+        let example = match key.as_str() {
+            "certificate" => example.replace("vnc.pem", "both.pem").replace("lab.pem", "both.pem"),
+            _ => example,
+        };
+        let heading = match table.as_str() {
+            "tls.certificates" | "tls.client" => format!("{TLS}{heading}"),
+            "tls.client.allow" => format!("{TLS}[tls.client]\nca = \"/etc/websockify/clients.pem\"\n{heading}"),
+            _ => heading,
+        };
         let text = if table.is_empty() {
             format!("{listen}{target}{example}")
         } else {
@@ -271,6 +297,24 @@ fn every_example_of_the_pages_passes_check() {
     check(&whole);
 }
 
+/// A CA, and its revocation list.
+fn authority() -> (String, String) {
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = parameters.self_signed(&key).unwrap().pem();
+    let revoked = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2020, 1, 1),
+        next_update: rcgen::date_time_ymd(2120, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let revoked = revoked.signed_by(&rcgen::Issuer::new(parameters, key)).unwrap().pem().unwrap();
+    (certificate, revoked)
+}
+
 /// `websockify check` of routes, on a machine that has the files they name.
 fn check(routes: &[String]) {
     let machine = tempfile::tempdir().unwrap();
@@ -280,7 +324,16 @@ fn check(routes: &[String]) {
     fs::write(root.join("vnc.pem"), &certificate).unwrap();
     fs::write(root.join("ca.pem"), &certificate).unwrap();
     fs::write(root.join("jwt.pem"), &certificate).unwrap();
-    fs::write(root.join("vnc.key"), &key).unwrap();
+    fs::write(root.join("lab.pem"), &certificate).unwrap();
+    for name in ["vnc.key", "lab.key"] {
+        fs::write(root.join(name), &key).unwrap();
+    }
+    for name in ["vnc.password", "lab.password"] {
+        fs::write(root.join(name), "not needed\n").unwrap();
+    }
+    let (authority, revoked) = authority();
+    fs::write(root.join("clients.pem"), authority).unwrap();
+    fs::write(root.join("clients.crl"), revoked).unwrap();
     fs::write(root.join("both.pem"), certificate + &key).unwrap();
     fs::write(root.join("tokens"), "lab-1: 192.0.2.11:5901\n").unwrap();
     fs::write(root.join("redis.password"), "secret\n").unwrap();

@@ -102,11 +102,18 @@ keep-age = "30days"
             })),
             tls: Some(tls::Settings {
                 mode: tls::Mode::Required,
-                certificate: tls::Pem::File(path("vnc.pem")),
-                key: Some(tls::Pem::File(path("vnc.key")))
+                default: tls::CertificateSettings {
+                    certificate: tls::Pem::File(path("vnc.pem")),
+                    key: Some(tls::Pem::File(path("vnc.key"))),
+                    passphrase: None,
+                },
+                others: Vec::new(),
+                rules: tls::Rules::default(),
+                clients: None,
             }),
             access: access::Settings {
                 allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
+                certificate: None,
             },
             heartbeat: Some(Duration::from_secs(90)),
             exit_idle: None,
@@ -225,7 +232,8 @@ fn tls_is_sniffed_and_web_is_careful_unless_told_otherwise() {
     let web = http::Directory { root, follow_symlinks: false, listing: false };
     assert_eq!(route.web, Some(http::Web::Directory(web)));
     let certificate = tls::Pem::File(directory.path().join("vnc.pem"));
-    assert_eq!(route.tls, Some(tls::Settings { mode: tls::Mode::Sniff, certificate, key: None }));
+    let tls = route.tls.unwrap();
+    assert_eq!((tls.mode, tls.default.certificate, tls.default.key), (tls::Mode::Sniff, certificate, None));
 }
 
 #[test]

@@ -29,13 +29,13 @@ complete -c websockify -n "__fish_websockify_needs_command" -l timeout -d 'Stop 
 complete -c websockify -n "__fish_websockify_needs_command" -l idle-timeout -d 'Exit when there was no connection for so long' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l cert -d 'TLS certificate chain; if it exists, TLS is on [default: self.pem]' -r -F
 complete -c websockify -n "__fish_websockify_needs_command" -l key -d 'Private key, when it is not in the certificate\'s file' -r -F
-complete -c websockify -n "__fish_websockify_needs_command" -l key-password -d '(*) Passphrase of the private key' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l key-password -d 'Passphrase of the private key' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l cafile -d 'CA certificates that --verify-client trusts; nothing without it' -r -F
-complete -c websockify -n "__fish_websockify_needs_command" -l ssl-version -d '(*) Lowest TLS version: default (1.2), tlsv1_1, tlsv1_2, tlsv1_3' -r -f -a "default\t''
+complete -c websockify -n "__fish_websockify_needs_command" -l ssl-version -d 'Lowest TLS version: default (1.2), tlsv1_1, tlsv1_2, tlsv1_3' -r -f -a "default\t''
 tlsv1_1\t''
 tlsv1_2\t''
 tlsv1_3\t''"
-complete -c websockify -n "__fish_websockify_needs_command" -l ssl-ciphers -d '(*) List of TLS ciphers' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l ssl-ciphers -d 'List of TLS ciphers' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l unix-listen -d 'Listen on a Unix socket in place of a source port' -r -F
 complete -c websockify -n "__fish_websockify_needs_command" -l unix-listen-mode -d 'Permissions of that socket, in octal digits' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l unix-target -d 'Connect to a Unix socket in place of a target port' -r -F
@@ -58,7 +58,7 @@ complete -c websockify -n "__fish_websockify_needs_command" -s D -l daemon -d 'R
 complete -c websockify -n "__fish_websockify_needs_command" -l run-once -d 'Serve one session, then exit'
 complete -c websockify -n "__fish_websockify_needs_command" -l ssl-only -d 'Refuse connections without TLS'
 complete -c websockify -n "__fish_websockify_needs_command" -l ssl-target -d '(*) Speak TLS to the target'
-complete -c websockify -n "__fish_websockify_needs_command" -l verify-client -d '(*) Ask TLS clients for a certificate'
+complete -c websockify -n "__fish_websockify_needs_command" -l verify-client -d 'Ask TLS clients for a certificate'
 complete -c websockify -n "__fish_websockify_needs_command" -l inetd -d 'Take the socket from standard input; no source port'
 complete -c websockify -n "__fish_websockify_needs_command" -l web-auth -d '(*) Ask for authentication of plain requests too'
 complete -c websockify -n "__fish_websockify_needs_command" -l file-only -d 'Accepted, directories are never listed'

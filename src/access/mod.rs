@@ -7,35 +7,46 @@
 //! Two questions, in this order: [`Access::admits_address`], before a byte is read, which drops the connection without a word;
 //! and [`Access::admit`], once the request's head is known. It knows neither targets nor frames.
 
+pub mod certificate;
 pub mod networks;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::Request;
 use tokio::time::Instant;
 
+use self::certificate::{CertificateDenied, CertificateRule};
 pub use self::networks::{AllowedClients, Network, NetworkError};
 use crate::socket::Peer;
+use crate::tls::ClientIdentity;
 
 /// What a route asks of its clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Where they may come from; None: from everywhere.
     pub allow_clients: Option<AllowedClients>,
+    /// What their certificates must say; None: they need none.
+    pub certificate: Option<CertificateRule>,
 }
 
 /// What a route asks of its clients, in service.
 #[derive(Debug, Default)]
 pub struct Access {
     allow_clients: Option<AllowedClients>,
+    certificate: Option<CertificateRule>,
 }
 
 /// Who asks, as the connection shows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// Where it comes from.
     pub peer: Peer,
+    /// Whether nobody between can read or change what it says.
+    pub is_encrypted: bool,
+    /// Whom its certificate names, which the TLS handshake has judged.
+    pub identity: Option<Arc<ClientIdentity>>,
 }
 
 /// Proof that a client may have a session, and who it is.
@@ -53,17 +64,21 @@ pub struct User {
 }
 
 /// Why a client may not have a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// By where it comes from.
     #[error("not among access.allow-clients")]
     Address,
+    /// By its certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateDenied),
 }
 
 impl Access {
     /// Takes the settings into service.
     pub fn open(settings: &Settings) -> Self {
-        Self { allow_clients: settings.allow_clients.clone() }
+        let Settings { allow_clients, certificate } = settings.clone();
+        Self { allow_clients, certificate }
     }
 
     /// Where clients may come from; None: from everywhere.
@@ -82,7 +97,11 @@ impl Access {
         if !self.admits_address(&caller.peer) {
             return Err(Denied::Address);
         }
-        Ok(Admitted { user: None, until: None })
+        let rule = self.certificate.as_ref();
+        let name = rule.map(|rule| rule.judge(caller.is_encrypted, caller.identity.as_deref())).transpose()?;
+        // Who has shown a certificate where it is not asked for is known by it all the same.
+        let name = name.or_else(|| caller.identity.as_ref().map(|identity| identity.name()));
+        Ok(Admitted { user: name.map(|name| User { name }), until: None })
     }
 }
 

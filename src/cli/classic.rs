@@ -12,16 +12,18 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::addresses::{Addresses, absolute, addresses};
+use super::encryption;
 use super::exit::{Answer, Exit};
 use super::options::{Options, usage_error};
 use super::tokens;
-use crate::config::file::{File, Program, Record, Tls, Web, WebSocket, Words};
+use crate::config::file::{File, Program, Record, Web, WebSocket, Words};
 use crate::config::meaning::Sockets;
 use crate::config::{Mistake, Route, chain};
 use crate::log;
 use crate::program;
 use crate::record::Naming;
 use crate::server::Lifetime;
+use crate::tls::PassphraseSettings;
 
 /// A classic command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +71,10 @@ pub(super) enum ClassicError {
     ProgramPort,
     #[error("SSL only and {} not found", .0.display())]
     SslOnly(PathBuf),
+    #[error("--verify-client needs TLS, and there is no certificate {}", .0.display())]
+    VerifyClient(PathBuf),
+    #[error("--auth-plugin=ClientCertCNAuth needs the names in --auth-source")]
+    CommonNames,
     #[error("{option}: {} is not UTF-8", path.display())]
     NotUtf8 { option: &'static str, path: PathBuf },
     #[error(
@@ -89,12 +95,16 @@ pub(super) enum ClassicError {
 impl From<Mistake> for ClassicError {
     /// Keys are called by the options that they come from.
     fn from(mut mistake: Mistake) -> Self {
-        if let Mistake::Unreadable { key, .. } | Mistake::NotADirectory { key, .. } | Mistake::NotAFile { key, .. } =
-            &mut mistake
+        if let Mistake::Ciphers { key, .. }
+        | Mistake::Unreadable { key, .. }
+        | Mistake::NotADirectory { key, .. }
+        | Mistake::NotAFile { key, .. } = &mut mistake
         {
             let option = match key.as_str() {
                 "tls.certificate" => "--cert",
+                "tls.ciphers" => "--ssl-ciphers",
                 "tls.key" => "--key",
+                "tls.client.ca" => "--cafile",
                 "tokens.source" => "--token-source",
                 "web" => "--web",
                 "record.directory" => "--record",
@@ -123,7 +133,10 @@ impl Classic {
         let sockets = if spoken.inetd { Sockets::Inherited } else { Sockets::Bound };
         let mut route = spoken.file.into_route("websockify", start_directory, sockets).map_err(ClassicError::from)?;
         let command = program::Command::new(command_words(&spoken.options, start_directory));
-        let Options { daemon, traffic, record, .. } = spoken.options;
+        let Options { daemon, traffic, record, key_password, .. } = spoken.options;
+        if let (Some(tls), Some(typed)) = (&mut route.tls, key_password) {
+            tls.default.passphrase = Some(PassphraseSettings::Typed(typed.as_str().into()));
+        }
         if let (Some(settings), Some(file)) = (&mut route.record, record) {
             // What a route's file cannot say. Without a slash at the end, before the number.
             settings.naming = Naming::Numbered(start_directory.join(file).components().collect());
@@ -168,7 +181,7 @@ impl Spoken {
             targets: tokens::targets(&options),
             program: program(&options, program_port, start_directory),
             web: web.map(|web| Web::Short(said(web))),
-            tls: tls(&options, start_directory, &mut notes)?,
+            tls: encryption::tls(&options, start_directory, &mut notes)?,
             record: record(&options, start_directory)?,
             websocket: unless_zero(options.heartbeat)
                 .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))), text: None }),
@@ -245,24 +258,6 @@ fn is_mode(text: &str) -> bool {
     text.bytes().all(|digit| digit.is_ascii_digit()) && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o777)
 }
 
-fn tls(options: &Options, start_directory: &Path, notes: &mut Vec<String>) -> Result<Option<Tls>, ClassicError> {
-    let certificate = start_directory.join(options.cert.as_deref().unwrap_or(Path::new("self.pem")));
-    if !certificate.exists() {
-        if options.ssl_only {
-            return Err(ClassicError::SslOnly(certificate));
-        }
-        notes.push(format!("no TLS: there is no certificate {}", certificate.display()));
-        return Ok(None);
-    }
-    let key = options.key.as_ref().map(|key| absolute("--key", key, start_directory)).transpose()?;
-    Ok(Some(Tls {
-        place: 0..0,
-        mode: options.ssl_only.then(|| said("required".to_owned())),
-        certificate: Some(said(absolute("--cert", &certificate, start_directory)?)),
-        key: key.map(said),
-    }))
-}
-
 /// A route's file names the directory only.
 fn record(options: &Options, start_directory: &Path) -> Result<Option<Record>, ClassicError> {
     let Some(file) = &options.record else { return Ok(None) };
@@ -293,13 +288,8 @@ fn log_settings(options: &Options, start_directory: &Path) -> Result<log::Settin
 
 fn refuse_unbuilt(options: &Options) -> Result<(), ClassicError> {
     let asked_for = [
-        (options.key_password.is_some(), "--key-password"),
         (options.ssl_target, "--ssl-target"),
-        (options.verify_client, "--verify-client"),
-        (options.ssl_version.as_deref().is_some_and(|version| version != "default"), "--ssl-version"),
-        (options.ssl_ciphers.is_some(), "--ssl-ciphers"),
-        (options.auth_plugin.is_some(), "--auth-plugin"),
-        (options.auth_source.is_some(), "--auth-source"),
+        (options.auth_plugin.is_some() && !encryption::is_by_certificate(options), "--auth-plugin"),
         (options.web_auth, "--web-auth"),
     ];
     let unbuilt: Vec<_> = asked_for.into_iter().filter(|(asked, _)| *asked).map(|(_, option)| option).collect();
@@ -310,7 +300,7 @@ fn note_what_has_no_effect(options: &Options, notes: &mut Vec<String>) {
     let idle = [
         (options.auto_pong, "--auto-pong has no effect: pings are always answered"),
         (options.libserver, "--libserver has no effect: there is one server"),
-        (options.cafile.is_some(), "--cafile has no effect without --verify-client"),
+        (options.cafile.is_some() && !options.verify_client, "--cafile has no effect without --verify-client"),
         (options.wrap_mode.is_some() && options.command.is_empty(), "--wrap-mode has no effect without -- PROGRAM"),
     ];
     notes.extend(idle.into_iter().filter(|(typed, _)| *typed).map(|(_, note)| note.to_owned()));

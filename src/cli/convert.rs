@@ -53,6 +53,10 @@ fn comments(spoken: &Spoken) -> Vec<String> {
             "-- PROGRAM: websockify itself starts it, as on the command line. As a service, let systemd do it: write \
              user = \"NAME\" in place of supervisor",
         ),
+        (
+            options.key_password.is_some(),
+            "--key-password: write it into a file that only root can read, and name that: key-password in [tls]",
+        ),
         (options.record.is_some(), "--record: files are named by route, time and session, in the same directory"),
         (options.daemon, "-D: not in the file; whoever starts it keeps it in the background"),
         (spoken.lifetime.run_once, "--run-once: not in the file; only the classic command line has it"),

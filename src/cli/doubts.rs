@@ -12,6 +12,9 @@ use crate::websocket::codec::TextFrames;
 /// A setting to think about again.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Doubt {
+    /// A word of OpenSSL's that leads nowhere here.
+    #[error("'{0}' in tls.ciphers leads to no cipher suite that is spoken here: it has no effect")]
+    Cipher(String),
     /// Telnet's commands are bytes from 240 on, which text does not have.
     #[error(
         "text = \"reply\" damages what the target says to builtin:telnet, for telnet's commands are bytes that are no \
@@ -36,6 +39,10 @@ pub(super) enum Doubt {
 pub(super) fn about<'a>(loaded: &'a Loaded, directory: &Path) -> Vec<(&'a Place, Doubt)> {
     let (route, places) = (&loaded.route, &loaded.places);
     let mut doubts = Vec::new();
+    let ciphers = route.tls.as_ref().and_then(|tls| tls.rules.ciphers.as_ref());
+    for word in ciphers.iter().flat_map(|ciphers| ciphers.left_out()) {
+        doubts.push((places.certificate.as_ref().unwrap_or(&places.target), Doubt::Cipher(word.clone())));
+    }
     if route.web == Some(Web::Builtin(Builtin::Telnet)) && route.text == TextFrames::Reply {
         doubts.push((places.text.as_ref().unwrap_or(&places.target), Doubt::TextOfTelnet));
     }

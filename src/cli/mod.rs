@@ -8,6 +8,7 @@ mod check;
 mod classic;
 mod convert;
 mod doubts;
+mod encryption;
 mod exit;
 mod generate;
 mod options;

@@ -87,7 +87,7 @@ pub(super) struct Options {
     /// Private key, when it is not in the certificate's file
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) key: Option<PathBuf>,
-    /// (*) Passphrase of the private key
+    /// Passphrase of the private key
     #[arg(long, value_name = "PASSWORD", allow_hyphen_values = true)]
     pub(super) key_password: Option<String>,
     /// Refuse connections without TLS
@@ -96,17 +96,17 @@ pub(super) struct Options {
     /// (*) Speak TLS to the target
     #[arg(long)]
     pub(super) ssl_target: bool,
-    /// (*) Ask TLS clients for a certificate
+    /// Ask TLS clients for a certificate
     #[arg(long)]
     pub(super) verify_client: bool,
     /// CA certificates that --verify-client trusts; nothing without it
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) cafile: Option<PathBuf>,
-    /// (*) Lowest TLS version: default (1.2), tlsv1_1, tlsv1_2, tlsv1_3
+    /// Lowest TLS version: default (1.2), tlsv1_1, tlsv1_2, tlsv1_3
     #[arg(long, value_name = "VERSION", hide_possible_values = true,
           value_parser = ["default", "tlsv1_1", "tlsv1_2", "tlsv1_3"])]
     pub(super) ssl_version: Option<String>,
-    /// (*) List of TLS ciphers
+    /// List of TLS ciphers
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub(super) ssl_ciphers: Option<String>,
     /// Listen on a Unix socket in place of a source port

@@ -9,7 +9,8 @@ use crate::access::{AllowedClients, Settings};
 
 impl Reader<'_> {
     pub(super) fn access(&mut self, written: file::Access) -> Settings {
-        Settings { allow_clients: written.allow_clients.map(|networks| self.allow_clients(networks)) }
+        let allow_clients = written.allow_clients.map(|networks| self.allow_clients(networks));
+        Settings { allow_clients, certificate: None }
     }
 
     fn allow_clients(&mut self, written: Spanned<Vec<Spanned<String>>>) -> AllowedClients {

@@ -65,6 +65,30 @@ impl<'text, 'reading> Table<'text, 'reading> {
         }
     }
 
+    /// Takes a key that is a table, or an array of tables, and reads each with `read`.
+    pub(super) fn tables<T>(
+        &mut self,
+        key: &'static str,
+        example: &'static str,
+        mut read: impl FnMut(&mut Table<'text, '_>) -> T,
+    ) -> Option<Vec<T>> {
+        let value = self.value(key)?;
+        let span = value.span();
+        let values: Vec<Spanned<DeValue<'text>>> = match value.into_inner() {
+            DeValue::Array(values) => values.into_iter().collect(),
+            other => vec![Spanned::new(span, other)],
+        };
+        let mut tables = Vec::with_capacity(values.len());
+        for value in values {
+            let span = value.span();
+            match value.into_inner() {
+                DeValue::Table(entries) => tables.push(self.inner(key, span, entries, &mut read)),
+                other => self.complain_about_type(key, WrongType::new(span, &other), example),
+            }
+        }
+        Some(tables)
+    }
+
     /// Takes a key that is a string, or a table that is read with `read`.
     pub(super) fn string_or_table<T>(
         &mut self,

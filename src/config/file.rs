@@ -12,6 +12,7 @@ use toml::de::DeTable;
 
 use super::document::{Complaint, Table, Values};
 use super::problem::Mistake;
+pub(crate) use super::tls::file::{Allow, Client, Tls};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -109,17 +110,6 @@ pub(crate) struct Words(pub(crate) Vec<Spanned<String>>);
 pub(crate) struct Property {
     pub(crate) name: Spanned<String>,
     pub(crate) values: Vec<String>,
-}
-
-/// `[tls]`.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Tls {
-    #[serde(skip)]
-    pub(crate) place: Range<usize>,
-    pub(crate) mode: Option<Spanned<String>>,
-    pub(crate) certificate: Option<Spanned<String>>,
-    pub(crate) key: Option<Spanned<String>>,
 }
 
 /// `[access]`.
@@ -271,17 +261,6 @@ impl Program {
             pty: table.take("pty", "pty = true"),
             environment: environment.map(|(entries, _)| entries).unwrap_or_default(),
             properties: properties.map(|(entries, span)| (entries.into_iter().map(property).collect(), span)),
-        }
-    }
-}
-
-impl Tls {
-    fn read(table: &mut Table<'_, '_>) -> Self {
-        Self {
-            place: table.span(),
-            mode: table.take("mode", "mode = \"required\""),
-            certificate: table.take("certificate", super::EXAMPLE_CERTIFICATE),
-            key: table.take("key", super::EXAMPLE_KEY),
         }
     }
 }

@@ -19,7 +19,6 @@ use super::program::Beside;
 use super::surroundings::Surroundings;
 use crate::http;
 use crate::server::address::ListenAddress;
-use crate::tls;
 
 /// Who makes the listening sockets of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +68,9 @@ impl File {
         let allow_targets = self.targets.and_then(|targets| reader.allow_targets(targets));
         let exit_idle = reader.exit_idle(self.exit_idle);
         let web = self.web.and_then(|web| reader.web(web));
-        let tls = self.tls.and_then(|tls| reader.tls(tls));
-        let access = reader.access(self.access.unwrap_or_default());
+        let (tls, certificate_rule) = self.tls.and_then(|tls| reader.tls(tls)).unzip();
+        let mut access = reader.access(self.access.unwrap_or_default());
+        access.certificate = certificate_rule.flatten();
         let (heartbeat, text) = reader.websocket(self.websocket.unwrap_or_default());
         let record = self.record.and_then(|record| reader.record(record));
         let limits = reader.limits(self.limits.unwrap_or_default());
@@ -195,29 +195,6 @@ impl Reader<'_> {
         let follow_symlinks = table.follow_symlinks.is_some_and(Spanned::into_inner);
         let listing = table.listing.is_some_and(Spanned::into_inner);
         self.web_root("web.root", &root, follow_symlinks, listing)
-    }
-
-    fn tls(&mut self, written: file::Tls) -> Option<tls::Settings> {
-        let mode = match written.mode {
-            None => tls::Mode::Sniff,
-            Some(mode) => match mode.get_ref().as_str() {
-                "sniff" => tls::Mode::Sniff,
-                "required" => tls::Mode::Required,
-                other => {
-                    let choices = &["sniff", "required"];
-                    let mistake = Mistake::Choice { key: "tls.mode".to_owned(), text: other.to_owned(), choices };
-                    self.complain(mode.span(), mistake);
-                    tls::Mode::Required
-                }
-            },
-        };
-        let key = written.key.and_then(|key| self.pem("tls.key", super::EXAMPLE_KEY, &key));
-        let Some(certificate) = written.certificate else {
-            self.miss(written.place, "tls.certificate", super::EXAMPLE_CERTIFICATE);
-            return None;
-        };
-        let certificate = self.pem("tls.certificate", super::EXAMPLE_CERTIFICATE, &certificate)?;
-        Some(tls::Settings { mode, certificate, key })
     }
 
     /// A key is missing, unless it is there with a wrong type.

@@ -16,6 +16,7 @@ mod problem;
 mod program;
 mod recording;
 mod surroundings;
+mod tls;
 mod tokens;
 mod websocket;
 
@@ -32,7 +33,7 @@ use crate::server::address::ListenAddress;
 use crate::target;
 use crate::target::allow::AllowedTargets;
 use crate::websocket::codec::TextFrames;
-use crate::{access, http, limits::Limits, record, tls};
+use crate::{access, http, limits::Limits, record};
 
 /// Where the routes of the system are.
 pub const DEFAULT_DIRECTORY: &str = "/etc/websockify";
@@ -70,7 +71,7 @@ pub struct Route {
     /// What plain requests get; None: 405.
     pub web: Option<http::Web>,
     /// None: plain connections only.
-    pub tls: Option<tls::Settings>,
+    pub tls: Option<crate::tls::Settings>,
     /// Who may connect.
     pub access: access::Settings,
     /// Interval of the WebSocket pings sent to clients; None: no pings.

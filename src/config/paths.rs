@@ -79,6 +79,23 @@ impl Reader<'_> {
         None
     }
 
+    /// The same for what is no secret and changes often: the file itself where it can be read, so that what is new in it is seen
+    /// without a restart, which a credential would need.
+    pub(super) fn public_pem(
+        &mut self,
+        key: &str,
+        example: &'static str,
+        written: &Spanned<String>,
+    ) -> Option<tls::Pem> {
+        let path = self.base.join(written.get_ref());
+        let is_credential = written.get_ref().starts_with("credential:");
+        let is_readable = || fs::File::open(&path).and_then(|file| file.metadata()).is_ok_and(|file| file.is_file());
+        if !is_credential && *self.surroundings != Surroundings::Unknown && is_readable() {
+            return Some(tls::Pem::File(path));
+        }
+        self.pem(key, example, written)
+    }
+
     fn credential(&mut self, key: &str, name: &str, written: &Spanned<String>) -> Option<tls::Pem> {
         if name.is_empty() || name == "." || name == ".." || name.contains(['/', ':']) {
             let mistake = Mistake::CredentialName { key: key.to_owned(), text: written.get_ref().clone() };

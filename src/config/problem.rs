@@ -10,12 +10,14 @@ use std::path::PathBuf;
 
 use super::place::Place;
 use crate::access::NetworkError;
+use crate::access::certificate::SpkiHashError;
 use crate::http::BuiltinError;
 use crate::server::address::ListenAddressError;
 use crate::target::TargetError;
 use crate::target::allow::AllowedError;
 use crate::target::source::SourceTextError;
 use crate::target::token::PlaceError;
+use crate::tls::ciphers::CiphersError;
 
 /// One thing that is wrong in a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +144,23 @@ pub enum Mistake {
     /// A network that is none.
     #[error(transparent)]
     AllowClients(NetworkError),
+    /// A pattern of certificates that fits none.
+    #[error(
+        "'tls.client.allow' names nobody: write what a certificate must say, such as {{ cn = [\"jane@example.com\"] }}, \
+         or leave it out to let in every certificate of the CA"
+    )]
+    AllowEmpty,
+    /// A hash that is none.
+    #[error(transparent)]
+    SpkiHash(SpkiHashError),
+    /// A list of cipher suites that cannot be used.
+    #[error("'{key}': {error}")]
+    Ciphers {
+        /// The key.
+        key: String,
+        /// What is wrong with its list.
+        error: CiphersError,
+    },
     /// No session could begin.
     #[error("'targets.allow' is empty, so no target could be reached: write networks, or leave the key out")]
     AllowTargetsEmpty,

@@ -15,11 +15,12 @@ use super::surroundings::Surroundings;
 use crate::target::allow::AllowedTargets;
 use crate::target::source::http::{self, Format};
 use crate::target::source::redis::{self, RedisUrl};
-use crate::target::source::service::{Address, Authorities};
+use crate::target::source::service::Address;
 use crate::target::source::{self, SourceText};
 use crate::target::targets::Tokens;
 use crate::target::token::Place;
 use crate::target::{Settings, Target};
+use crate::tls::Authorities;
 
 /// How long a lookup may take: far less than the handshake, so that the client learns why.
 const TIMEOUT: Duration = Duration::from_secs(3);

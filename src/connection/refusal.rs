@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::access::Denied;
+use crate::access::certificate::CertificateDenied;
 use crate::http::{farewell, refuse};
 use crate::log::Kind;
 use crate::server::site::Site;
@@ -54,6 +55,10 @@ impl Refusal {
         match self {
             Self::Dial { target, token, error } => log_dial_error(id, peer, site, (target, *token), error, unlogged),
             Self::Resolve(error) => log_resolve_error(id, peer, site, error, self.reason(), unlogged),
+            Self::Access(Denied::Certificate(denied)) => {
+                let kind = Kind::CertificateRefused.id();
+                info!(kind, session = %id, client = %peer, route, unlogged, "refused: {denied}");
+            }
             Self::Access(denied) => {
                 let kind = Kind::ClientDenied.id();
                 info!(kind, session = %id, client = %peer, route, unlogged, "refused: {denied}");
@@ -71,7 +76,8 @@ impl Refusal {
 
     fn kind(&self) -> Kind {
         match self {
-            Self::Access(_) => Kind::ClientDenied,
+            Self::Access(Denied::Address) => Kind::ClientDenied,
+            Self::Access(Denied::Certificate(_)) => Kind::CertificateRefused,
             Self::Dial { error: DialError::NotAllowed(_), .. } => Kind::TargetNotAllowed,
             Self::Dial { .. } => Kind::TargetUnreachable,
             Self::OutOfOrder => Kind::OutOfOrder,
@@ -85,6 +91,10 @@ impl Refusal {
     fn reason(&self) -> &'static str {
         match self {
             Self::Access(Denied::Address) => "Your address may not connect",
+            Self::Access(Denied::Certificate(CertificateDenied::NotAllowed { .. })) => {
+                "Your certificate is not allowed here"
+            }
+            Self::Access(Denied::Certificate(_)) => "A client certificate is needed",
             Self::Dial { error: DialError::NotAllowed(_), .. } => "This target is not allowed",
             Self::Dial { .. } => "Failed to connect to downstream server",
             Self::OutOfOrder => "This route is out of order: its configuration is broken",

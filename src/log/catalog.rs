@@ -174,6 +174,25 @@ Behind a reverse proxy all clients have the proxy's address. Otherwise
 somebody opens too many. To raise the bound, set
 `limits.connections-per-address` in the route's file, or remove it.",
         ),
+        Kind::CertificateRefused => (
+            "A client was refused by its certificate",
+            "\
+The client at @WEBSOCKIFY_CLIENT@ wanted to connect to the route
+@WEBSOCKIFY_ROUTE@, which asks clients for a certificate. It has shown
+none, or one that is not believed, or one that names nobody who may. The
+record says which rule failed; the client is not told.
+
+Not believed: it is of another CA than `tls.client.ca` names, has expired,
+is revoked, or the revocation list (`tls.client.crl`) has ended. Look at it:
+    openssl x509 -noout -subject -issuer -dates -in CERTIFICATE
+    openssl verify -CAfile CA -CRLfile CRL -crl_check_all CERTIFICATE
+A list that has ended refuses everybody: fetch the CA's new one, which is
+taken into service by itself.
+Not allowed: add what the certificate says to `tls.client.allow`, or to
+--auth-source, if its owner may have a session.
+Clients without encryption have no certificate: they must use https:// and
+wss://.",
+        ),
         Kind::ClientDenied => (
             "A client may not connect from its address",
             "\
@@ -377,7 +396,8 @@ This is its last record.",
             "A new certificate is in service",
             "\
 @WEBSOCKIFY_CERTIFICATE@
-has changed. New connections get the new one; there is nothing to do.",
+has changed: a certificate, its key, or what clients' certificates are
+judged by. New connections get the new one; there is nothing to do.",
         ),
         Kind::CertificateUnusable => (
             "A new certificate cannot be used: the old one stays in service",

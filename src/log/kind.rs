@@ -44,6 +44,8 @@ kinds! {
     AddressFull = 0x20656979_6da4_4631_ab79_1da001858d1a,
     /// A client whose address may not connect.
     ClientDenied = 0x089a59c6_18a5_4114_9051_2d48bb768de9,
+    /// A client whose certificate is not believed, or names nobody who may have a session.
+    CertificateRefused = 0xaa2091f4_8a04_4465_983c_53d00798d29a,
     /// A client that the kernel was to keep away.
     KernelCheckMissing = 0xef41b0fd_edc0_402b_9ff6_15f4b2d6aaf2,
     /// A client of a route that is out of order.

@@ -12,6 +12,7 @@ use tracing::{error, warn};
 
 use super::site::Site;
 use crate::log::Kind;
+use crate::tls::{self, Certificates};
 
 /// Time enough to notice, and to wait for an authority.
 const NOTICE: Duration = Duration::from_hours(14 * 24);
@@ -25,8 +26,10 @@ const LOOK_INTERVAL: Duration = Duration::from_hours(1);
 #[derive(Debug, Default)]
 pub(super) struct Expiries {
     told: HashMap<PathBuf, Told>,
-    /// What comes first, and when to look again.
-    first: Option<(Expiry, Instant)>,
+    /// What comes first.
+    first: Option<Expiry>,
+    /// When to look again: one that comes later may be the next to tell of.
+    next_look: Option<Instant>,
 }
 
 /// The end of a route's certificate.
@@ -52,32 +55,34 @@ enum Stage {
 impl Expiries {
     /// Looks at the certificates of all `sites`, and tells what is to be told.
     pub(super) fn look<'a>(&mut self, sites: impl Iterator<Item = &'a Site>, now: SystemTime) {
-        self.first = None;
+        (self.first, self.next_look) = (None, None);
         for site in sites {
-            let Some(certificates) = site.tls.certificates() else { continue };
-            let Some(not_after) = certificates.not_after() else { continue };
-            if self.first().is_none_or(|first| not_after < first.not_after) {
-                let next_look = Instant::now() + until_next_look(not_after, now);
-                self.first = Some((Expiry { route: site.name.clone(), not_after }, next_look));
-            }
-            let path = certificates.path();
-            if let Some(told) = due(self.told.get(path).copied(), not_after, now) {
-                tell(site, &path.to_string_lossy(), told);
-                self.told.insert(path.to_owned(), told);
+            for tls::Expiry { certificate, not_after } in
+                site.tls.certificates().into_iter().flat_map(Certificates::expiries)
+            {
+                let look = Instant::now() + until_next_look(not_after, now);
+                self.next_look = Some(self.next_look.map_or(look, |next| next.min(look)));
+                if self.first().is_none_or(|first| not_after < first.not_after) {
+                    self.first = Some(Expiry { route: site.name.clone(), not_after });
+                }
+                if let Some(told) = due(self.told.get(&certificate).copied(), not_after, now) {
+                    tell(site, &certificate.to_string_lossy(), told);
+                    self.told.insert(certificate, told);
+                }
             }
         }
     }
 
     /// The certificate that ends first.
     pub(super) fn first(&self) -> Option<&Expiry> {
-        self.first.as_ref().map(|(expiry, _)| expiry)
+        self.first.as_ref()
     }
 
     /// Resolves when it is time to look again.
     pub(super) async fn due(&self) {
-        match &self.first {
+        match self.next_look {
             None => std::future::pending().await, // a reload looks anew
-            Some((_, next_look)) => sleep_until(*next_look).await,
+            Some(next_look) => sleep_until(next_look).await,
         }
     }
 }

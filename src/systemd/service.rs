@@ -1,6 +1,7 @@
 //! The drop-in of a route's service unit: what the sandbox of the template must let through for this route, and what it need
 //! not even let through for it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::confinement::{CLIENTS, EGRESS, clients};
@@ -9,11 +10,11 @@ use super::generator::{Heading, Scope};
 use super::recordings::{Place, record_directory};
 use super::unit_file::{Fit, Unfit, UnitFile};
 use crate::config::{ABSENT, Route, credential_name, descriptors};
+use crate::http;
 use crate::limits::Limits;
 use crate::target::allow::{Allowed, AllowedTargets};
 use crate::target::{self, Target};
 use crate::tls::Pem;
-use crate::{http, tls};
 
 /// `LimitNOFILE=` of the template. Without a service manager's word, the daemon may open no more than this.
 const TEMPLATE_DESCRIPTORS: usize = 65_536;
@@ -73,14 +74,13 @@ fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
 }
 
 /// The files of certificates, keys and passwords, by their keys in the route's file.
-fn pems(route: &Route) -> Vec<(&'static str, &Path)> {
-    let mut pems = Vec::new();
-    if let Some(tls::Settings { certificate, key, .. }) = &route.tls {
-        pems.push(("tls.certificate", certificate));
-        pems.extend(key.as_ref().map(|key| ("tls.key", key)));
+fn pems(route: &Route) -> Vec<(Cow<'static, str>, &Path)> {
+    let mut pems: Vec<(Cow<'static, str>, &Pem)> = Vec::new();
+    if let Some(tls) = &route.tls {
+        pems.extend(tls.pems());
     }
     if let target::Settings::ByToken(tokens) = &route.target {
-        pems.extend(tokens.source.pems());
+        pems.extend(tokens.source.pems().into_iter().map(|(key, pem)| (key.into(), pem)));
     }
     let files = pems.into_iter().filter_map(|(key, pem)| match pem {
         Pem::File(path) => Some((key, path.as_path())),
@@ -117,7 +117,7 @@ fn credentials(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     ));
     unit.because("file would keep the service from starting, and nobody would say what is wrong");
     for (key, path) in pems {
-        let name = credential_name(&route.name, key);
+        let name = credential_name(&route.name, &key);
         match Fit::path(path) {
             Ok(path) => {
                 unit.set_behind("LoadCredential", &format!("{name}:"), &path);

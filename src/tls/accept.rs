@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, recv};
+use rustls::CertificateError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio_rustls::TlsAcceptor;
 
@@ -64,8 +65,15 @@ pub enum AcceptError {
     #[error("plain connection, but this route speaks TLS only")]
     PlainRefused,
     /// The client offers `SSLv2`.
-    #[error("the client offers SSLv2, and TLS 1.2 is the oldest spoken here")]
+    #[error("the client offers SSLv2, which is spoken nowhere any more")]
     TooOld,
+    /// The client's certificate is not to be believed, or is wanted and was not shown.
+    #[error("the client's certificate is refused: {}", why(source))]
+    ClientCertificate {
+        /// What the TLS library says.
+        #[source]
+        source: rustls::Error,
+    },
     /// Versions, ciphers, a certificate the client does not trust, or plain noise.
     #[error("the TLS handshake failed")]
     Handshake {
@@ -123,8 +131,38 @@ async fn shake_hands(socket: Socket, certificates: &Certificates) -> Result<Stre
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err((source, ciphertext)) => {
             refuse(ciphertext.into_socket(), &[]).await; // the TLS library has answered
-            Err(AcceptError::Handshake { source })
+            Err(AcceptError::of_handshake(source))
         }
+    }
+}
+
+impl AcceptError {
+    fn of_handshake(source: io::Error) -> Self {
+        match source.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(error @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)) => {
+                Self::ClientCertificate { source: error.clone() }
+            }
+            _ => Self::Handshake { source },
+        }
+    }
+}
+
+/// In the words of whoever has to mend it; the library's own are the source.
+fn why(error: &rustls::Error) -> &'static str {
+    let rustls::Error::InvalidCertificate(error) = error else { return "it has shown none" };
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
+        CertificateError::Revoked => "it is revoked",
+        CertificateError::UnknownIssuer => "it is not below a CA of tls.client.ca that is in its time",
+        CertificateError::UnknownRevocationStatus => "tls.client.crl has no revocation list of its CA",
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the revocation list of its CA has ended: fetch the new one"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its extended key usage does not allow a client"
+        }
+        _ => "it is broken, or of a kind that is not read here",
     }
 }
 
@@ -156,7 +194,7 @@ mod tests {
     use tokio_rustls::client::TlsStream;
 
     use super::super::testing::{SelfSigned, client_config, server_name};
-    use super::super::{Mode, Pem, Settings};
+    use super::super::{CertificateSettings, Mode, Pem, Rules, Settings};
     use super::*;
 
     /// A certificate in a directory of its own, and what serves it.
@@ -172,7 +210,9 @@ mod tests {
             let certificate = SelfSigned::new();
             let path = directory.path().join("both.pem");
             std::fs::write(&path, certificate.both()).unwrap();
-            let tls = Tls::load(Some(&Settings { mode, certificate: Pem::File(path), key: None })).unwrap();
+            let default = CertificateSettings { certificate: Pem::File(path), key: None, passphrase: None };
+            let settings = Settings { mode, default, others: Vec::new(), rules: Rules::default(), clients: None };
+            let tls = Tls::load(Some(&settings)).unwrap();
             Self { directory, certificate, tls }
         }
 

@@ -1,11 +1,13 @@
-//! A certificate chain and its key: read from PEM files, proved to belong together, and read again when they change.
+//! What TLS is spoken with, read from files and read again when they change: certificates with their keys, the CAs that clients
+//! must come from, and the lists of those that are revoked.
 //!
 //! Promise: [`Certificates::config`] is cheap, and never hands out a pair that does not match. The files are looked at
 //! when a client arrives and the last look is old: no timer wakes an idle process, and no notification has to follow
-//! symbolic links, renames and mounts. A new pair is proved before it takes the old one's place; a bad one is logged
-//! once and the old one stays. Looking is a `stat` or two, made on the worker's thread: certificates belong on a disk, not
+//! symbolic links, renames and mounts. What is new is proved before it takes the old one's place, all of it or nothing; what is
+//! bad is logged once and the old stays. Looking is a `stat` or two, made on the worker's thread: certificates belong on a disk, not
 //! on a network share that may hang.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,32 +18,76 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
 
-use super::pair::{Pair, TlsError};
+use super::handshake::Rules;
+use super::key::Passphrase;
+use super::pair::Pair;
+use super::verifier::{Evidence, Verifier};
+use super::{Demand, TlsError};
 use crate::log::Kind;
 use crate::stamp::Stamp;
 
 /// How old the last look at the files may be when a client arrives.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A certificate chain with its key that follows its files.
+/// What TLS is spoken with, as its files say now.
 pub struct Certificates {
     files: Files,
     state: Mutex<State>,
 }
 
+/// Where it is read from, and how it is used.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    /// The first is served to clients that name none of the others.
+    pub(super) pairs: Vec<PairFiles>,
+    pub(super) clients: Option<ClientFiles>,
+    pub(super) rules: Rules,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug)]
+pub(super) struct PairFiles {
+    pub(super) certificate: PathBuf,
+    /// None: in the certificate's file.
+    pub(super) key: Option<PathBuf>,
+    pub(super) passphrase: Option<PassphrasePlace>,
+}
+
+/// Where the passphrase of a key is.
+#[derive(Clone, Debug)]
+pub(super) enum PassphrasePlace {
+    Here(Passphrase),
+    File(PathBuf),
+}
+
+/// What clients' certificates are judged by.
+#[derive(Clone, Debug)]
+pub(super) struct ClientFiles {
+    /// None: the CAs of the system.
+    pub(super) authorities: Option<PathBuf>,
+    pub(super) revocation_lists: Option<PathBuf>,
+    pub(super) demand: Demand,
+}
+
+/// When a certificate ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Its file.
+    pub certificate: PathBuf,
+    /// The moment.
+    pub not_after: SystemTime,
+}
+
 impl Certificates {
-    /// Reads and proves the pair. Without `key`, the key is in the certificate's file.
-    pub fn load(certificate: PathBuf, key: Option<PathBuf>) -> Result<Self, TlsError> {
-        let files = Files { certificate, key };
+    /// Reads and proves all of it.
+    pub(super) fn load(files: Files) -> Result<Self, TlsError> {
         // First the stamps, then the content: a change in between is then seen at the next look.
         let looked_at = Instant::now();
         let stamps = files.stamps();
         let content = files.read();
-        let fingerprint = content.fingerprint();
-        let pair = files.pair(content)?;
-        let not_after = pair.not_after();
-        let config = Arc::new(pair.server_config()?);
-        Ok(Self { files, state: Mutex::new(State { config, not_after, stamps, fingerprint, looked_at }) })
+        let Built { config, expiries } = files.build(&content)?;
+        let fingerprints = content.fingerprints();
+        Ok(Self { files, state: Mutex::new(State { config, expiries, stamps, fingerprints, looked_at }) })
     }
 
     /// What the next client is served with.
@@ -49,14 +95,9 @@ impl Certificates {
         self.config_at(Instant::now())
     }
 
-    /// When the certificate ends that the next client is served with. None: it does not tell.
-    pub fn not_after(&self) -> Option<SystemTime> {
-        self.look_at(Instant::now()).not_after
-    }
-
-    /// The certificate's file.
-    pub fn path(&self) -> &Path {
-        &self.files.certificate
+    /// When the certificates end that the next clients are served with; of those that tell.
+    pub fn expiries(&self) -> Vec<Expiry> {
+        self.look_at(Instant::now()).expiries.clone()
     }
 
     fn config_at(&self, now: Instant) -> Arc<ServerConfig> {
@@ -79,31 +120,32 @@ impl Certificates {
             return;
         }
         let content = self.files.read();
-        let fingerprint = content.fingerprint();
-        let changed = fingerprint != state.fingerprint;
+        let fingerprints = content.fingerprints();
+        let is_changed = |path: &&Path| fingerprints.get(*path) != state.fingerprints.get(*path);
+        let changed: Vec<&Path> = self.files.paths().into_iter().filter(is_changed).collect();
         state.stamps = stamps;
-        state.fingerprint = fingerprint;
-        if !changed {
+        if changed.is_empty() {
             return; // touched, or copied over with the same: open tickets stay good
         }
-        let pair = self.files.pair(content);
-        match pair.and_then(|pair| Ok((pair.not_after(), pair.server_config()?))) {
-            Ok((not_after, config)) => {
-                state.config = Arc::new(config);
-                state.not_after = not_after;
+        let certificate = self.files.told(&changed);
+        match self.files.build(&content) {
+            Ok(Built { config, expiries }) => {
+                state.config = config;
+                state.expiries = expiries;
                 tracing::info!(
                     kind = Kind::CertificateRenewed.id(),
-                    certificate = %self.files.certificate.display(),
+                    certificate,
                     "certificate changed: new connections get the new one"
                 );
             }
             Err(error) => tracing::warn!(
                 kind = Kind::CertificateUnusable.id(),
-                certificate = %self.files.certificate.display(),
+                certificate,
                 error = &error as &dyn std::error::Error,
                 "certificate changed, but the new one is not usable: the old one stays"
             ),
         }
+        state.fingerprints = fingerprints;
     }
 }
 
@@ -115,55 +157,122 @@ impl fmt::Debug for Certificates {
 
 struct State {
     config: Arc<ServerConfig>,
-    not_after: Option<SystemTime>,
-    stamps: [Stamp; 2],
+    expiries: Vec<Expiry>,
+    stamps: Vec<Stamp>,
     /// Of the content last read, good or bad: a bad one is reported once.
-    fingerprint: u64,
+    fingerprints: BTreeMap<PathBuf, u64>,
     looked_at: Instant,
 }
 
-#[derive(Debug)]
-struct Files {
-    certificate: PathBuf,
-    key: Option<PathBuf>,
+/// What comes of the files' content.
+struct Built {
+    config: Arc<ServerConfig>,
+    expiries: Vec<Expiry>,
 }
 
 impl Files {
-    fn key(&self) -> &Path {
-        self.key.as_ref().unwrap_or(&self.certificate)
+    /// All that is looked at, each once.
+    fn paths(&self) -> Vec<&Path> {
+        let mut paths: Vec<&Path> = Vec::new();
+        for PairFiles { certificate, key, passphrase } in &self.pairs {
+            paths.push(certificate);
+            paths.extend(key.as_deref());
+            if let Some(PassphrasePlace::File(path)) = passphrase {
+                paths.push(path);
+            }
+        }
+        if let Some(ClientFiles { authorities, revocation_lists, .. }) = &self.clients {
+            paths.extend(authorities.as_deref());
+            paths.extend(revocation_lists.as_deref());
+        }
+        paths.sort_unstable();
+        paths.dedup();
+        paths
     }
 
-    fn stamps(&self) -> [Stamp; 2] {
-        [Stamp::of(&self.certificate), Stamp::of(self.key())]
+    /// What a change of these files is told as: the certificates that they belong to, and what they are themselves else.
+    fn told(&self, changed: &[&Path]) -> String {
+        let mut told: Vec<String> = Vec::new();
+        for path in changed {
+            let of_path = |pair: &&PairFiles| pair.key.as_deref() == Some(path);
+            let certificate = self.pairs.iter().find(of_path).map_or(*path, |pair| &pair.certificate);
+            let shown = certificate.display().to_string();
+            if !told.contains(&shown) {
+                told.push(shown);
+            }
+        }
+        told.join(", ")
+    }
+
+    fn stamps(&self) -> Vec<Stamp> {
+        self.paths().into_iter().map(Stamp::of).collect()
     }
 
     fn read(&self) -> Content {
-        Content { certificate: fs::read(&self.certificate), key: fs::read(self.key()) }
+        Content(self.paths().into_iter().map(|path| (path.to_owned(), fs::read(path))).collect())
     }
 
-    fn pair(&self, content: Content) -> Result<Pair, TlsError> {
-        let readable = |path: &Path, file: io::Result<Vec<u8>>| {
-            file.map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    fn build(&self, content: &Content) -> Result<Built, TlsError> {
+        let pairs = self.pairs.iter().map(|files| files.pair(content)).collect::<Result<Vec<_>, _>>()?;
+        let expiries = self.pairs.iter().zip(&pairs);
+        let expiries = expiries.filter_map(|(files, pair)| {
+            Some(Expiry { certificate: files.certificate.clone(), not_after: pair.not_after()? })
+        });
+        let expiries = expiries.collect();
+        let verifier = self.clients.as_ref().map(|files| files.verifier(content)).transpose()?;
+        let verifier = verifier.map(|verifier| Arc::new(verifier) as _);
+        Ok(Built { config: Arc::new(self.rules.server_config(pairs, verifier)?), expiries })
+    }
+}
+
+impl PairFiles {
+    fn pair(&self, content: &Content) -> Result<Pair, TlsError> {
+        let key = self.key.as_deref().unwrap_or(&self.certificate);
+        let passphrase = match &self.passphrase {
+            None => None,
+            Some(PassphrasePlace::Here(passphrase)) => Some(passphrase.clone()),
+            Some(PassphrasePlace::File(path)) => Some(Passphrase::from_file(content.of(path)?.to_vec())),
         };
-        let certificate = readable(&self.certificate, content.certificate)?;
-        let key = readable(self.key(), content.key)?;
-        Pair::parse((&self.certificate, &certificate), (self.key(), &key))
+        Pair::parse((&self.certificate, content.of(&self.certificate)?), (key, content.of(key)?), passphrase.as_ref())
+    }
+}
+
+impl ClientFiles {
+    fn verifier(&self, content: &Content) -> Result<Verifier, TlsError> {
+        let text = |path: &'_ Option<PathBuf>| {
+            path.as_deref().map(|path| Ok((path.to_owned(), content.of(path)?))).transpose()
+        };
+        let (authorities, revocation_lists) = (text(&self.authorities)?, text(&self.revocation_lists)?);
+        Verifier::new(&Evidence {
+            authorities: authorities.as_ref().map(|(path, text)| (path.as_path(), *text)),
+            revocation_lists: revocation_lists.as_ref().map(|(path, text)| (path.as_path(), *text)),
+            demand: self.demand,
+        })
     }
 }
 
 /// The files' bytes, or why there are none.
-struct Content {
-    certificate: io::Result<Vec<u8>>,
-    key: io::Result<Vec<u8>>,
-}
+struct Content(BTreeMap<PathBuf, io::Result<Vec<u8>>>);
 
 impl Content {
-    fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for file in [&self.certificate, &self.key] {
-            file.as_ref().map_err(io::Error::raw_os_error).hash(&mut hasher);
+    fn of(&self, path: &Path) -> Result<&[u8], TlsError> {
+        let unreadable = |source| TlsError::Read { path: path.to_owned(), source };
+        match self.0.get(path) {
+            Some(Ok(bytes)) => Ok(bytes),
+            Some(Err(error)) => {
+                Err(unreadable(error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error)))
+            }
+            None => Err(unreadable(io::ErrorKind::NotFound.into())),
         }
-        hasher.finish()
+    }
+
+    fn fingerprints(&self) -> BTreeMap<PathBuf, u64> {
+        let fingerprint = |file: &io::Result<Vec<u8>>| {
+            let mut hasher = DefaultHasher::new();
+            file.as_ref().map_err(io::Error::raw_os_error).hash(&mut hasher);
+            hasher.finish()
+        };
+        self.0.iter().map(|(path, file)| (path.clone(), fingerprint(file))).collect()
     }
 }
 
@@ -207,6 +316,11 @@ mod tests {
         }
     }
 
+    fn load(certificate: PathBuf, key: Option<PathBuf>) -> Result<Certificates, TlsError> {
+        let pairs = vec![PairFiles { certificate, key, passphrase: None }];
+        Certificates::load(Files { pairs, clients: None, rules: Rules::default() })
+    }
+
     /// Counts the warnings of what is run with it.
     #[derive(Default)]
     struct Warnings(Arc<AtomicUsize>);
@@ -228,7 +342,7 @@ mod tests {
     fn a_rename_is_seen() {
         let mut disk = Disk::new();
         let (old, new) = (SelfSigned::new(), SelfSigned::new());
-        let certificates = Certificates::load(disk.write("pem", &old.both()), None).unwrap();
+        let certificates = load(disk.write("pem", &old.both()), None).unwrap();
         assert!(serves(certificates.config(), &old) && !serves(certificates.config(), &new));
         fs::rename(disk.write("pem.new", &new.both()), disk.path("pem")).unwrap();
         assert!(serves(disk.next_client(&certificates), &new));
@@ -244,7 +358,7 @@ mod tests {
             disk.write(&format!("{version}/key"), &pair.key);
         }
         symlink("1", disk.path("live")).unwrap();
-        let certificates = Certificates::load(disk.path("live/cert"), Some(disk.path("live/key"))).unwrap();
+        let certificates = load(disk.path("live/cert"), Some(disk.path("live/key"))).unwrap();
         assert!(serves(certificates.config(), &old));
         symlink("2", disk.path("live.new")).unwrap();
         fs::rename(disk.path("live.new"), disk.path("live")).unwrap();
@@ -259,7 +373,7 @@ mod tests {
         let new = std::iter::repeat_with(SelfSigned::new).find(|new| new.both().len() == old.both().len()).unwrap();
         let path = disk.write("pem", &old.both());
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
-        let certificates = Certificates::load(path.clone(), None).unwrap();
+        let certificates = load(path.clone(), None).unwrap();
         disk.write("pem", &new.both());
         fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
         // As where the clock's step is longer than all this took: no time tells of the change.
@@ -282,7 +396,7 @@ mod tests {
         let mut disk = Disk::new();
         let (old, new) = (SelfSigned::new(), SelfSigned::new());
         let key = disk.write("key", &old.key);
-        let certificates = Certificates::load(disk.write("cert", &old.certificate), Some(key)).unwrap();
+        let certificates = load(disk.write("cert", &old.certificate), Some(key)).unwrap();
 
         disk.write("cert", &new.certificate); // and the key is still the old one's
         let warnings = warnings_of(|| {
@@ -310,7 +424,7 @@ mod tests {
     fn the_same_content_again_keeps_tickets_good() {
         let mut disk = Disk::new();
         let pair = SelfSigned::new();
-        let certificates = Certificates::load(disk.write("pem", &pair.both()), None).unwrap();
+        let certificates = load(disk.write("pem", &pair.both()), None).unwrap();
         let before = certificates.config();
         fs::rename(disk.write("pem.new", &pair.both()), disk.path("pem")).unwrap();
         assert!(Arc::ptr_eq(&before, &disk.next_client(&certificates)));
@@ -320,7 +434,7 @@ mod tests {
     fn files_are_looked_at_once_in_an_interval() {
         let disk = Disk::new();
         let (old, new) = (SelfSigned::new(), SelfSigned::new());
-        let certificates = Certificates::load(disk.write("pem", &old.both()), None).unwrap();
+        let certificates = load(disk.write("pem", &old.both()), None).unwrap();
         let looked_at = certificates.state.lock().unwrap().looked_at;
         disk.write("pem", &new.both());
         let almost = looked_at + (LOOK_INTERVAL / 10) * 9;
@@ -331,7 +445,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_named_with_the_reason() {
         let disk = Disk::new();
-        let error = Certificates::load(disk.path("none.pem"), None).unwrap_err();
+        let error = load(disk.path("none.pem"), None).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot read {}", disk.path("none.pem").display()));
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(source, "No such file or directory (os error 2)");
@@ -340,7 +454,7 @@ mod tests {
     #[test]
     fn what_is_shown_for_debugging_holds_no_key() {
         let disk = Disk::new();
-        let certificates = Certificates::load(disk.write("pem", &SelfSigned::new().both()), None).unwrap();
+        let certificates = load(disk.write("pem", &SelfSigned::new().both()), None).unwrap();
         let shown = format!("{certificates:?}");
         assert!(shown.starts_with("Certificates { files: ") && shown.len() < 300, "{shown}");
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
+use super::ClientIdentity;
 use super::ciphertext::Ciphertext;
 use crate::socket::Socket;
 use crate::splice::{Pipe, Splice};
@@ -44,6 +45,12 @@ impl Stream {
             Self::Plain(socket) => Ok(socket),
             Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    /// Whom the client's certificate names, which the handshake has judged. None: it has shown none.
+    pub fn identity(&self) -> Option<ClientIdentity> {
+        let Self::Tls(stream) = self else { return None };
+        ClientIdentity::of(stream.get_ref().1.peer_certificates()?.first()?)
     }
 }
 

@@ -28,14 +28,13 @@ use super::Target;
 use super::allow::Reach;
 use super::dial::DialError;
 use super::token::Token;
-use crate::tls::{Pem, TlsError};
+use crate::tls::{Authorities, Pem, TlsError};
 use answer::AnswerError;
 use directory::{Names, Sockets};
 use http::Http;
 use jwt::{Jwt, JwtKeyError};
 use redis::Redis;
 use resp::RespError;
-use service::Authorities;
 use table_files::TableFiles;
 pub use text::{SourceText, SourceTextError};
 

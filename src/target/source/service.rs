@@ -20,7 +20,7 @@ use crate::target::Target;
 use crate::target::allow::Reach;
 use crate::target::dial::dial;
 use crate::tls::client::client_config;
-use crate::tls::{Pem, TlsError};
+use crate::tls::{Authorities, TlsError};
 
 /// Where a service is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +31,6 @@ pub struct Address {
     pub port: u16,
     /// None: without TLS.
     pub tls: Option<Authorities>,
-}
-
-/// Whose word about a service's certificate counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authorities {
-    /// Those that the system trusts.
-    System,
-    /// Those in a PEM file.
-    File(Pem),
 }
 
 /// A service in use.
