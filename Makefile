@@ -66,9 +66,10 @@ browser: build
 	tests/setup browser
 	$(PYTEST) tests/browser
 
+# All of it takes a quarter of an hour, and wants the machine for itself. bench/results/ is what it leaves.
 bench: build
 	tests/setup bench
-	cd bench && $(CARGO) run --release --locked -- --websockify ../$(RELEASE)
+	cd bench && $(CARGO) run --release --locked -- --websockify ../$(RELEASE) --results results
 
 bench-quick: build
 	tests/setup bench

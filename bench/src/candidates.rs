@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -13,32 +13,69 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use crate::configuration;
+use crate::floor::Way;
 use crate::generator::Wire;
 use crate::machine::Cpus;
 use crate::process_tree::{self, Usage};
+use crate::tls::{Certificates, Key};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Floor,
+    /// The floors (see `floor`).
+    Copy64,
+    Copy256,
+    Splice,
     Websockify,
+    Haproxy,
+    HaproxySplice,
+    Nginx,
     Debian,
+    Websocat,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Floor, Self::Websockify, Self::Debian];
+    pub const ALL: [Self; 9] = [
+        Self::Copy64,
+        Self::Copy256,
+        Self::Splice,
+        Self::Websockify,
+        Self::Haproxy,
+        Self::HaproxySplice,
+        Self::Nginx,
+        Self::Debian,
+        Self::Websocat,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
-            Self::Floor => "floor",
+            Self::Copy64 => "copy-64k",
+            Self::Copy256 => "copy-256k",
+            Self::Splice => "splice",
             Self::Websockify => "websockify",
+            Self::Haproxy => "haproxy",
+            Self::HaproxySplice => "haproxy-splice",
+            Self::Nginx => "nginx",
             Self::Debian => "debian",
+            Self::Websocat => "websocat",
         }
     }
 
+    /// A relay of bytes is compared with what carries the same bytes without frames.
     pub fn wire(self) -> Wire {
         match self {
-            Self::Floor => Wire::Raw,
-            Self::Websockify | Self::Debian => Wire::WebSocket,
+            Self::Websockify | Self::Debian | Self::Websocat => Wire::WebSocket,
+            _ => Wire::Raw,
+        }
+    }
+
+    /// Which of the floors it is.
+    pub fn floor(self) -> Option<Way> {
+        match self {
+            Self::Copy64 => Some(Way::Copy(64 << 10)),
+            Self::Copy256 => Some(Way::Copy(256 << 10)),
+            Self::Splice => Some(Way::Splice(1 << 20)),
+            _ => None,
         }
     }
 }
@@ -47,7 +84,28 @@ impl Kind {
 pub struct Settings {
     pub websockify: PathBuf,
     pub debian: PathBuf,
+    pub websocat: PathBuf,
+    /// Where `haproxy` and `nginx` were unpacked.
+    pub unpacked: PathBuf,
+    /// For what they are told in files.
+    pub scratch: PathBuf,
+    pub certificates: Certificates,
+    /// For those that must be told how many to expect.
+    pub sessions: usize,
     pub cpus: Cpus,
+}
+
+impl Settings {
+    pub fn program(&self, kind: Kind) -> Option<PathBuf> {
+        match kind {
+            Kind::Copy64 | Kind::Copy256 | Kind::Splice => None,
+            Kind::Websockify => Some(self.websockify.clone()),
+            Kind::Haproxy | Kind::HaproxySplice => Some(self.unpacked.join("usr/sbin/haproxy")),
+            Kind::Nginx => Some(self.unpacked.join("usr/sbin/nginx")),
+            Kind::Debian => Some(self.debian.clone()),
+            Kind::Websocat => Some(self.websocat.clone()),
+        }
+    }
 }
 
 /// Starting, settling and ending take far less; beyond it something is wrong.
@@ -67,56 +125,77 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a candidate on the proxies' CPU and waits until it accepts connections.
     pub fn start(kind: Kind, settings: &Settings, target: SocketAddr) -> Self {
-        Self::start_with(kind, settings, target, &[])
+        Self::launch(kind, settings, target, None, &[])
     }
 
-    /// The same, with these options; the floor has none.
-    pub fn start_with(kind: Kind, settings: &Settings, target: SocketAddr, options: &[&str]) -> Self {
+    /// The same, with TLS towards its clients.
+    pub fn start_tls(kind: Kind, settings: &Settings, target: SocketAddr, key: Key) -> Self {
+        Self::launch(kind, settings, target, Some(key), &[])
+    }
+
+    /// websockify with these options.
+    pub fn start_with(settings: &Settings, target: SocketAddr, options: &[&str]) -> Self {
+        Self::launch(Kind::Websockify, settings, target, None, options)
+    }
+
+    fn launch(kind: Kind, settings: &Settings, target: SocketAddr, key: Option<Key>, options: &[&str]) -> Self {
         let this = std::env::current_exe().expect("this program has a path");
+        // Most do not tell which port they were given for a zero.
+        let free = free_address();
+        let certificate = key.map(|key| settings.certificates.file(key).display().to_string());
         let mut command = Command::new(&this);
         // Our own launcher pins the process, ties its life to ours, and becomes the candidate.
         command.args(["launch", &settings.cpus.proxy.to_string()]);
-        let chosen = match kind {
-            Kind::Floor => {
-                command.arg(&this).args(["floor", &target.to_string()]);
-                None
+        command.arg(settings.program(kind).unwrap_or_else(|| this.clone()));
+        match kind {
+            Kind::Copy64 | Kind::Copy256 | Kind::Splice => {
+                command.args(["floor", kind.name(), &free.to_string(), &target.to_string()]);
             }
             Kind::Websockify => {
-                command.arg(&settings.websockify).args(options).args(["127.0.0.1:0", &target.to_string()]);
-                None
+                command.args(options).args(certificate.iter().flat_map(|file| ["--cert", file, "--ssl-only"]));
+                command.args([free.to_string(), target.to_string()]);
             }
             Kind::Debian => {
-                // It does not tell which port it was given for a zero.
-                let free = free_address();
-                command.arg(&settings.debian).args(options).args([free.to_string(), target.to_string()]);
-                Some(free)
+                command.args(certificate.iter().flat_map(|file| ["--cert", file, "--ssl-only"]));
+                command.args([free.to_string(), target.to_string()]);
             }
-        };
-        let mut child = std::os::unix::process::CommandExt::process_group(&mut command, 0)
+            Kind::Haproxy | Kind::HaproxySplice => {
+                let splices = kind == Kind::HaproxySplice;
+                let text = configuration::haproxy(free, target, settings.sessions, certificate.as_deref(), splices);
+                command.args(["-db", "-f"]).arg(written(&settings.scratch.join("haproxy.cfg"), &text));
+            }
+            Kind::Nginx => {
+                let module = settings.unpacked.join("usr/lib/nginx/modules/ngx_stream_module.so");
+                let text = configuration::nginx(free, target, settings.sessions, &module, &settings.scratch);
+                command.args(["-e", "stderr", "-p"]).arg(&settings.scratch);
+                command.arg("-c").arg(written(&settings.scratch.join("nginx.conf"), &text));
+            }
+            Kind::Websocat => {
+                command.args(["--binary", "--exit-on-eof"]);
+                command.args([format!("ws-listen:{free}"), format!("tcp:{target}")]);
+            }
+        }
+        let child = std::os::unix::process::CommandExt::process_group(&mut command, 0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", this.display()));
+            .spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{}: {error}", this.display()));
         let log = Log::follow(child.stderr.take().expect("stderr is piped"));
-        // From here on a panic must end the child, so the proxy is made before its address is known.
-        let mut proxy = Self { kind, address: SocketAddr::from(([127, 0, 0, 1], 0)), child, log };
-        proxy.address = match chosen {
-            Some(address) => proxy.wait_until_it_accepts(address),
-            None => proxy.log.address().unwrap_or_else(|| proxy.fail("did not say where it listens")),
-        };
+        // From here on a panic must end the child.
+        let mut proxy = Self { kind, address: free, child, log };
+        proxy.wait_until_it_accepts();
         proxy
     }
 
-    fn wait_until_it_accepts(&mut self, address: SocketAddr) -> SocketAddr {
+    fn wait_until_it_accepts(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
+        while TcpStream::connect(self.address).is_err() {
             if Instant::now() > deadline || self.has_ended() {
                 self.fail("does not listen");
             }
             thread::sleep(Duration::from_millis(5));
         }
-        address
     }
 
     fn pid(&self) -> Pid {
@@ -186,6 +265,12 @@ impl Drop for Proxy {
     }
 }
 
+/// The path, after the text was written there.
+fn written<'a>(path: &'a Path, text: &str) -> &'a Path {
+    std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    path
+}
+
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
     listener.local_addr().expect("a bound socket has an address")
@@ -194,46 +279,33 @@ fn free_address() -> SocketAddr {
 /// The candidate's stderr. It is read all the time, or the candidate would block on a full pipe.
 struct Log {
     lines: Arc<Mutex<VecDeque<String>>>,
-    /// The addresses that were announced. Disconnected when the last process of the tree has ended.
-    addresses: Receiver<SocketAddr>,
+    /// Disconnected when the last process of the tree has ended.
+    end: Receiver<()>,
 }
 
 impl Log {
     fn follow(stderr: impl std::io::Read + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(VecDeque::new()));
-        let (announce, addresses) = mpsc::channel();
+        let (until_the_end, end) = mpsc::channel();
         let kept = Arc::clone(&lines);
         thread::spawn(move || {
+            let _held: mpsc::Sender<()> = until_the_end;
             let mut reader = BufReader::new(stderr);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                if let Some(address) = listening_address(&text) {
-                    // Nobody waits for an address any more once there is one.
-                    let _ = announce.send(address);
-                }
                 let mut kept = kept.lock().expect("no holder of this lock panics");
                 if kept.len() == LOG_LINES_KEPT {
                     kept.pop_front();
                 }
-                kept.push_back(text);
+                kept.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
                 line.clear();
             }
         });
-        Self { lines, addresses }
-    }
-
-    fn address(&self) -> Option<SocketAddr> {
-        self.addresses.recv_timeout(PATIENCE).ok()
+        Self { lines, end }
     }
 
     fn wait_for_the_end(&self) -> bool {
-        loop {
-            match self.addresses.recv_timeout(PATIENCE) {
-                Ok(_) => {}
-                Err(end) => return end == RecvTimeoutError::Disconnected,
-            }
-        }
+        self.end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected)
     }
 
     fn tail(&self) -> String {
@@ -242,22 +314,9 @@ impl Log {
     }
 }
 
-fn listening_address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("listening on ")?;
-    rest.split_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn finds_the_address_in_a_log_line() {
-        let line = "2026-11-22T07:03:48.123Z  INFO listening on 127.0.0.1:43211";
-        assert_eq!(listening_address(line), Some(SocketAddr::from(([127, 0, 0, 1], 43211))));
-        assert_eq!(listening_address("listening on /run/websockify.sock"), None);
-        assert_eq!(listening_address("nothing of the kind"), None);
-    }
 
     #[test]
     fn keeps_the_last_words_and_notices_the_end() {

@@ -1,4 +1,4 @@
-//! The load: blocking clients that speak WebSocket to a proxy and plain TCP to the floor.
+//! The load: blocking clients that speak WebSocket to a proxy and plain TCP to the floor, both over TLS where a scenario says so.
 //!
 //! A generator that costs more than the proxy measures itself. So frames are images made once, masked
 //! once with a fixed key (not zero, which would spare the proxy the unmasking), and written as they are;
@@ -6,11 +6,14 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+use rustls::{ClientConfig, HandshakeKind, StreamOwned};
 
 use crate::payload::Checker;
+use crate::tls;
 
 /// What a candidate expects of its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub const BULK_BUFFER: usize = 256 * 1024;
 pub const SMALL_BUFFER: usize = 1024;
 
 /// Longer than any proxy needs for one step, even a slow one on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const BINARY: u8 = 0x2;
@@ -47,6 +50,16 @@ impl Image {
             Wire::Raw => Self { bytes: payload.to_vec(), payload_at: 0, mask: [0; 4] },
             Wire::WebSocket => Self::frame(BINARY, payload),
         }
+    }
+
+    /// The payload in messages of `each` bytes, one behind the other: for raw TCP it is the payload alone.
+    pub fn batch(wire: Wire, payload: &[u8], each: usize) -> Self {
+        let bytes = payload.chunks(each).flat_map(|message| Self::new(wire, message).bytes).collect();
+        Self { bytes, payload_at: 0, mask: [0; 4] }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "each arm's range fits its form")]
@@ -79,8 +92,61 @@ impl Image {
     }
 }
 
+/// What carries a session's bytes.
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<rustls::ClientConnection, TcpStream>>),
+}
+
+impl Transport {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+
+    /// Nothing more will be said.
+    fn end(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.conn.send_close_notify();
+            stream.flush().expect("the proxy takes the end of TLS");
+        }
+        self.socket().shutdown(Shutdown::Write).expect("the client can end its side");
+    }
+}
+
+impl Read for Transport {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => match stream.read(buffer) {
+                // An end without TLS's own. Whether all has come is known by other means.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
+                result => result,
+            },
+        }
+    }
+}
+
+impl Write for Transport {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 pub struct Session {
-    stream: TcpStream,
+    stream: Transport,
     wire: Wire,
     incoming: Incoming,
 }
@@ -91,14 +157,49 @@ impl Session {
     /// Every session of a scenario comes from its own `number`: clients are many hosts, not one, so the
     /// loopback's many addresses take turns.
     pub fn open(proxy: SocketAddr, wire: Wire, buffer_bytes: usize, number: usize) -> Self {
-        let stream = connect_from(source_address(number), proxy);
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        Self::over(Transport::Plain(connect_from(source_address(number), proxy)), proxy, wire, buffer_bytes)
+    }
+
+    /// The same over TLS.
+    pub fn open_tls(
+        proxy: SocketAddr,
+        wire: Wire,
+        buffer_bytes: usize,
+        number: usize,
+        config: &Arc<ClientConfig>,
+    ) -> Self {
+        let mut socket = connect_from(source_address(number), proxy);
+        let mut connection = tls::connection(config);
+        connection.set_buffer_limit(None);
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket).unwrap_or_else(|error| panic!("the proxy's TLS fails: {error}"));
+        }
+        let stream = Transport::Tls(Box::new(StreamOwned::new(connection, socket)));
+        Self::over(stream, proxy, wire, buffer_bytes)
+    }
+
+    fn over(stream: Transport, proxy: SocketAddr, wire: Wire, buffer_bytes: usize) -> Self {
         let mut session = Self { stream, wire, incoming: Incoming::new(wire, buffer_bytes) };
         if wire == Wire::WebSocket {
             session.upgrade(proxy);
         }
         session
+    }
+
+    /// Whether TLS took up the secrets of an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        match &self.stream {
+            Transport::Plain(_) => false,
+            Transport::Tls(stream) => stream.conn.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+
+    /// What writes to the session beside it: a thread that sends while this one receives. Not for TLS.
+    pub fn writer(&self) -> TcpStream {
+        match &self.stream {
+            Transport::Plain(stream) => stream.try_clone().expect("a socket can be cloned"),
+            Transport::Tls(_) => panic!("TLS has one owner"),
+        }
     }
 
     pub fn wire(&self) -> Wire {
@@ -152,11 +253,32 @@ impl Session {
         }
     }
 
-    /// One message there and back. The number makes it unlike all others of its session.
-    pub fn echo(&mut self, message: &mut Image, number: u64) {
+    /// Receives the bulk stream for as long as that is wanted, and says how much came.
+    pub fn receive_bulk_while(&mut self, wanted: impl Fn() -> bool) -> usize {
+        let mut checker = Checker::default();
+        while wanted() {
+            let chunk = self.incoming.chunk(&mut self.stream, usize::MAX);
+            checker.take(chunk.unwrap_or_else(|| panic!("the session ended after {} bytes", checker.received)));
+        }
+        checker.received
+    }
+
+    /// Sends a message and does not wait for what comes back, which [`Self::receive_echo`] does.
+    pub fn send_stamped(&mut self, message: &mut Image, number: u64) {
         message.stamp(number);
         self.send(message);
-        let mut reply = [0; 256];
+    }
+
+    /// One message there and back. The number makes it unlike all others of its session.
+    pub fn echo(&mut self, message: &mut Image, number: u64) {
+        self.send_stamped(message, number);
+        self.receive_echo(message, number);
+    }
+
+    /// What was sent, with the same number.
+    pub fn receive_echo(&mut self, message: &mut Image, number: u64) {
+        message.stamp(number);
+        let mut reply = [0; 2048];
         let reply = &mut reply[..message.bytes.len() - message.payload_at];
         self.receive(reply);
         let sent = message.bytes[message.payload_at..].iter().zip(message.mask.iter().cycle());
@@ -167,9 +289,7 @@ impl Session {
     /// Ends the session in order and waits until the proxy has ended it too.
     pub fn close(mut self) {
         match self.wire {
-            Wire::Raw => {
-                self.stream.shutdown(Shutdown::Write).expect("the client can end its side");
-            }
+            Wire::Raw => self.stream.end(),
             Wire::WebSocket => self.send(&Image::frame(CLOSE, &1000_u16.to_be_bytes())),
         }
         if let Some(chunk) = self.incoming.chunk(&mut self.stream, usize::MAX) {
@@ -194,6 +314,8 @@ fn connect_from(source: Ipv4Addr, proxy: SocketAddr) -> TcpStream {
     connect(fd, &SockaddrIn::from(proxy)).expect("the proxy accepts a connection");
     let stream = TcpStream::from(client);
     stream.set_nodelay(true).expect("TCP_NODELAY can be set");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
     stream
 }
 
@@ -221,9 +343,14 @@ impl Incoming {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let length = stream
-            .read(&mut self.buffer[self.end..])
-            .unwrap_or_else(|error| panic!("the proxy went silent or reset a session: {error}"));
+        let length = loop {
+            match stream.read(&mut self.buffer[self.end..]) {
+                Ok(length) => break length,
+                // A wait with a timeout is not taken up again by itself after a stop.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("the proxy went silent or reset a session: {error}"),
+            }
+        };
         self.end += length;
         length > 0
     }

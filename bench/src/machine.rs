@@ -8,6 +8,8 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 
+use crate::candidates::{Kind, Settings};
+
 /// Where the work runs. A proxy that sizes itself to its CPUs sees one.
 ///
 /// In the bulk scenarios the generator and the targets have a CPU of their own, so that data really streams. In the
@@ -47,6 +49,13 @@ pub fn pin(cpu: usize) {
     sched_setaffinity(Pid::from_raw(0), &set).unwrap_or_else(|error| panic!("CPU {cpu} cannot be had: {error}"));
 }
 
+/// Lets every other thread of the CPU go before the calling one.
+pub fn step_back() {
+    let thread = nix::unistd::gettid().to_string();
+    let status = Command::new("renice").args(["-n", "19", "-p", &thread]).stdout(std::process::Stdio::null()).status();
+    assert!(status.is_ok_and(|status| status.success()), "renice does not work: install Debian's package bsdutils");
+}
+
 /// The idle scenario holds thousands of sessions, with two sockets each in the proxy and here.
 pub fn allow_open_files(wanted: u64) {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("limits can be read");
@@ -58,22 +67,38 @@ pub fn allow_open_files(wanted: u64) {
 
 pub struct Description {
     pub processor: String,
+    pub memory: String,
     pub kernel: String,
-    pub websockify: String,
-    pub debian: String,
     pub revision: String,
+    /// Of the candidates that are programs.
+    pub versions: Vec<(&'static str, String)>,
 }
 
 impl Description {
-    pub fn new(websockify: &Path, root: &Path) -> Self {
-        let root = root.display().to_string();
+    pub fn new(settings: &Settings, kinds: &[Kind], root: &Path) -> Self {
+        let versions = kinds.iter().filter_map(|&kind| {
+            let path = settings.program(kind)?.display().to_string();
+            let version = match kind {
+                Kind::Debian => output("dpkg-query", &["--show", "--showformat=${Version}", "websockify"]),
+                Kind::Haproxy | Kind::HaproxySplice => output(&path, &["-v"]),
+                Kind::Nginx => output("sh", &["-c", "\"$0\" -v 2>&1", &path]),
+                // Bounded, because what knows no such option may just start.
+                _ => output("timeout", &["5", &path, "--version"]),
+            };
+            Some((kind.name(), version.lines().next().unwrap_or_default().to_owned()))
+        });
+        let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         Self {
             processor: processor(),
+            memory: info
+                .lines()
+                .next()
+                .and_then(|line| line.split_once(':'))
+                .map_or("", |line| line.1.trim())
+                .to_owned(),
             kernel: output("uname", &["-sr"]),
-            // Bounded, because what knows no such option may just start.
-            websockify: output("timeout", &["5", &websockify.display().to_string(), "--version"]),
-            debian: output("dpkg-query", &["--show", "--showformat=${Version}", "websockify"]),
-            revision: output("git", &["-C", &root, "describe", "--always", "--dirty"]),
+            revision: output("git", &["-C", &root.display().to_string(), "describe", "--always", "--dirty"]),
+            versions: versions.collect(),
         }
     }
 }

@@ -163,7 +163,7 @@ impl Recorded {
     fn start(&self, directory: Option<&Path>, target: std::net::SocketAddr) -> Proxy {
         let file = directory.map(|directory| directory.join("session").display().to_string());
         let options: Vec<&str> = file.iter().flat_map(|file| ["--record", file]).collect();
-        Proxy::start_with(Kind::Websockify, &self.settings, target, &options)
+        Proxy::start_with(&self.settings, target, &options)
     }
 
     fn measure(

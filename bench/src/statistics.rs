@@ -1,7 +1,7 @@
 //! What the figures of many rounds say together.
 //!
 //! Rounds on a shared machine differ more between minutes than candidates differ within one, so the
-//! unit of evidence is the *paired ratio*: a candidate's figure over the floor's of the same round.
+//! unit of evidence is the *paired ratio*: a candidate's figure over another's of the same round.
 //! The median of these forgives a bad round without anyone deciding which round was bad.
 
 /// A small generator (xorshift64*), so that a run can be repeated from its printed seed.
@@ -52,6 +52,15 @@ pub fn median(figures: &[f64]) -> Option<f64> {
     }
 }
 
+/// The figure that so much of all lies below; `None` where there are none.
+pub fn quantile(figures: &[f64], part: f64) -> Option<f64> {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a length")]
+    let place = (part * sorted.len() as f64) as usize;
+    sorted.get(place.min(sorted.len().saturating_sub(1))).copied()
+}
+
 /// Each round's figure over the base's figure of the same round.
 pub fn paired_ratios(figures: &[f64], base: &[f64]) -> Vec<f64> {
     assert_eq!(figures.len(), base.len(), "every round measures every candidate");
@@ -85,6 +94,14 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn a_quantile_has_so_much_below_it() {
+        let figures: Vec<f64> = (0..200).rev().map(f64::from).collect();
+        assert_eq!(quantile(&figures, 0.99), Some(198.0));
+        assert_eq!(quantile(&figures, 1.0), Some(199.0));
+        assert_eq!(quantile(&[], 0.5), None);
     }
 
     #[test]

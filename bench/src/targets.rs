@@ -21,16 +21,31 @@ pub struct Targets {
     pub echo: SocketAddr,
     /// Told a number, sends so many bytes.
     pub source: SocketAddr,
+    /// The same, in writes of [`SMALL_WRITE`] that each leave at once.
+    pub small: SocketAddr,
     /// Told a number, receives so many bytes and then repeats the number.
     pub sink: SocketAddr,
+    /// Told a number, does as the source and as the sink at the same time.
+    pub both: SocketAddr,
+    /// Sends back what it receives, until it is told [`FLOOD`]. Where the load is.
+    pub mixed: SocketAddr,
 }
+
+/// The order to send for ever.
+pub const FLOOD: u64 = 1 << 40;
+
+/// As a desktop that moves a pointer.
+pub const SMALL_WRITE: usize = 100;
 
 impl Targets {
     pub fn start(cpus: Cpus) -> Self {
         Self {
             echo: listen(cpus.turns(), |listener| echo(&listener)),
             source: listen(cpus.generator, |listener| each_in_a_thread(&listener, source)),
+            small: listen(cpus.generator, |listener| each_in_a_thread(&listener, small)),
             sink: listen(cpus.generator, |listener| each_in_a_thread(&listener, sink)),
+            both: listen(cpus.generator, |listener| each_in_a_thread(&listener, both)),
+            mixed: listen(cpus.generator, |listener| each_in_a_thread(&listener, mixed)),
         }
     }
 }
@@ -65,12 +80,15 @@ fn order(connection: &mut TcpStream) -> std::io::Result<Option<usize>> {
 }
 
 fn source(connection: &mut TcpStream) -> std::io::Result<()> {
-    while let Some(mut wanted) = order(connection)? {
-        while wanted > 0 {
-            let part = &BLOCK[..wanted.min(BLOCK.len())];
-            connection.write_all(part)?;
-            wanted -= part.len();
-        }
+    while let Some(wanted) = order(connection)? {
+        send(connection, wanted, BLOCK.len())?;
+    }
+    Ok(())
+}
+
+fn small(connection: &mut TcpStream) -> std::io::Result<()> {
+    while let Some(wanted) = order(connection)? {
+        send(connection, wanted, SMALL_WRITE)?;
     }
     Ok(())
 }
@@ -78,16 +96,60 @@ fn source(connection: &mut TcpStream) -> std::io::Result<()> {
 fn sink(connection: &mut TcpStream) -> std::io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     while let Some(announced) = order(connection)? {
-        let mut checker = Checker::default();
-        while checker.received < announced {
-            let wanted = (announced - checker.received).min(buffer.len());
-            let length = connection.read(&mut buffer[..wanted])?;
-            if length == 0 {
-                return Ok(());
-            }
-            checker.take(&buffer[..length]);
-        }
+        receive(connection, announced, &mut buffer)?;
         connection.write_all(&(announced as u64).to_be_bytes())?;
+    }
+    Ok(())
+}
+
+fn both(connection: &mut TcpStream) -> std::io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    while let Some(amount) = order(connection)? {
+        let mut sender = connection.try_clone()?;
+        let sending = thread::spawn(move || send(&mut sender, amount, BLOCK.len()));
+        receive(connection, amount, &mut buffer)?;
+        sending.join().expect("sending does not panic")?;
+        connection.write_all(&(amount as u64).to_be_bytes())?;
+    }
+    Ok(())
+}
+
+fn mixed(connection: &mut TcpStream) -> std::io::Result<()> {
+    let mut buffer = vec![0; 4096];
+    loop {
+        let length = connection.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        if buffer[..length] == FLOOD.to_be_bytes() {
+            machine::step_back();
+            return send(connection, usize::MAX, BLOCK.len());
+        }
+        connection.write_all(&buffer[..length])?;
+    }
+}
+
+/// Sends so many bytes of the bulk stream, each write at most so long.
+fn send(connection: &mut TcpStream, wanted: usize, each: usize) -> std::io::Result<()> {
+    let mut sent = 0;
+    while sent < wanted {
+        let from = sent % BLOCK.len();
+        let part = &BLOCK[from..BLOCK.len().min(from + each.min(wanted - sent))];
+        connection.write_all(part)?;
+        sent += part.len();
+    }
+    Ok(())
+}
+
+fn receive(connection: &mut TcpStream, announced: usize, buffer: &mut [u8]) -> std::io::Result<()> {
+    let mut checker = Checker::default();
+    while checker.received < announced {
+        let wanted = (announced - checker.received).min(buffer.len());
+        let length = connection.read(&mut buffer[..wanted])?;
+        if length == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        checker.take(&buffer[..length]);
     }
     Ok(())
 }
