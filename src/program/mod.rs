@@ -11,7 +11,9 @@ pub mod pacing;
 pub mod place;
 mod preload;
 pub mod settings;
+pub mod state;
 mod supervisor;
+pub mod watch;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t};
 pub use self::pacing::OnExit;
 use self::place::Held;
 pub use self::place::Place;
-use self::preload::Preload;
+pub use self::preload::Preload;
 use self::settings::Isolation;
 pub use self::settings::{Command, Settings};
 pub use self::supervisor::{GRACE, Supervisor};
@@ -100,6 +102,13 @@ impl Ended {
     /// The status for the parent of this process.
     pub fn status(self) -> u8 {
         self.0
+    }
+}
+
+impl Ended {
+    /// As somebody else has told it.
+    pub fn from_status(status: u8) -> Self {
+        Self(status)
     }
 }
 

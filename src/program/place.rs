@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use socket2::{Domain, Socket, Type};
 
@@ -17,20 +17,45 @@ const ATTEMPTS: usize = 64;
 /// Where a program is to be found.
 #[derive(Clone, Debug)]
 pub struct Place {
-    port: u16,
+    /// 0: not known yet.
+    port: Arc<AtomicU16>,
     /// Nobody will listen there any more.
     deserted: Arc<AtomicBool>,
 }
 
 impl Place {
+    /// One that is still to be found.
+    pub(super) fn unknown() -> Self {
+        Self::at(0)
+    }
+
+    fn at(port: u16) -> Self {
+        Self { port: Arc::new(port.into()), deserted: Arc::default() }
+    }
+
     /// The addresses that a moved program has, first what most have.
     pub fn addresses(&self) -> [SocketAddr; 2] {
-        [(Ipv4Addr::LOCALHOST, self.port).into(), (Ipv6Addr::LOCALHOST, self.port).into()]
+        let port = self.port();
+        [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+    }
+
+    fn port(&self) -> u16 {
+        self.port.load(Ordering::Relaxed)
+    }
+
+    /// It is there.
+    pub(super) fn settle(&self, port: u16) {
+        self.port.store(port, Ordering::Relaxed);
     }
 
     /// The program and all that it left behind are gone, and will not come back.
     pub fn is_deserted(&self) -> bool {
         self.deserted.load(Ordering::Relaxed)
+    }
+
+    /// Somebody lives there again.
+    pub(super) fn inhabit(&self) {
+        self.deserted.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn desert(&self) {
@@ -41,7 +66,7 @@ impl Place {
 impl PartialEq for Place {
     /// A port is one place, whoever lives there.
     fn eq(&self, other: &Self) -> bool {
-        self.port == other.port
+        self.port() == other.port()
     }
 }
 
@@ -68,14 +93,14 @@ impl Held {
                 }
                 held => held.ok(),
             };
-            let place = Place { port, deserted: Arc::default() };
+            let place = Place::at(port);
             return Ok(Self { place, _sockets: (ipv4, ipv6) });
         }
         Err(in_use.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
     }
 
     pub(super) fn port(&self) -> u16 {
-        self.place.port
+        self.place.port()
     }
 
     pub(super) fn place(&self) -> &Place {

@@ -12,7 +12,7 @@ const PLACES: [&str; 2] = ["../lib/websockify/rebind.so", "../preload/librebind.
 
 /// The library and the ports.
 #[derive(Debug)]
-pub(super) struct Preload {
+pub struct Preload {
     library: PathBuf,
     old: u16,
     new: u16,
@@ -20,7 +20,7 @@ pub(super) struct Preload {
 
 impl Preload {
     /// Finds the library.
-    pub(super) fn new(old: u16, new: u16) -> Result<Self, ProgramError> {
+    pub fn new(old: u16, new: u16) -> Result<Self, ProgramError> {
         let here = env::current_exe().unwrap_or_default();
         let here = here.parent().map(PathBuf::from).unwrap_or_default();
         let places = PLACES.map(|place| here.join(place));
@@ -33,7 +33,7 @@ impl Preload {
     }
 
     /// What is added to the program's environment; another library that is preloaded stays.
-    pub(super) fn variables(&self) -> [(&'static str, OsString); 3] {
+    pub fn variables(&self) -> [(&'static str, OsString); 3] {
         let mut libraries = OsString::from(&self.library);
         if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
             libraries.push(":");

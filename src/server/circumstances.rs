@@ -6,8 +6,10 @@ use super::address::ListenAddress;
 use super::site::{Site, SiteError};
 use crate::config::Route;
 use crate::log::Kind;
+use crate::program::watch::{Supervised, is_supervised};
 use crate::systemd::activation::{Claim, difference};
 use crate::systemd::confinement::Confinement;
+use crate::target::{self, Target};
 
 /// How the daemon was started.
 #[derive(Clone, Debug, Default)]
@@ -20,12 +22,24 @@ pub(super) struct Circumstances {
     pub(super) may_exit_idle: bool,
     /// What the units let through.
     pub(super) confinement: Confinement,
+    /// The program that systemd runs for the route of this process.
+    pub(super) supervised: Option<Supervised>,
 }
 
 impl Circumstances {
     /// Loads what `route` names.
     pub(super) fn site(&self, route: &Route) -> Result<Site, SiteError> {
-        Site::open(route, &self.confinement, self.traffic)
+        if !route.program.as_ref().is_some_and(is_supervised) {
+            return Site::open(route, &self.confinement, self.traffic);
+        }
+        let Some(supervised) = &self.supervised else {
+            return Err(SiteError::ProgramWithoutUnit { route: route.name.clone() });
+        };
+        let mut route = route.clone();
+        if route.target == target::Settings::Program {
+            route.target = target::Settings::Fixed(Target::Program(supervised.place().clone()));
+        }
+        Site::open(&route, &self.confinement, self.traffic)
     }
 
     /// Tells what of `route` cannot have its way here, on the sockets that it has got from systemd. The answer is for the
@@ -47,11 +61,26 @@ impl Circumstances {
         if let Some(difference) = &difference {
             warn!(kind = Kind::ListenDiffers.id(), route = name, "{difference}");
         }
-        let outdated = [self.confinement.excludes_target_of(route), self.confinement.differs_in_clients_of(route)];
+        let outdated = [
+            self.confinement.excludes_target_of(route),
+            self.confinement.differs_in_clients_of(route),
+            self.other_program_of(route),
+        ];
         let outdated: Vec<String> = outdated.into_iter().flatten().collect();
         for problem in &outdated {
             warn!(kind = Kind::UnitOutdated.id(), route = name, "{problem}");
         }
         difference.into_iter().chain(outdated).map(|problem| format!("{name}: {problem}")).collect()
+    }
+
+    /// Why the program of `route` is not the one that systemd runs, and what to do.
+    fn other_program_of(&self, route: &Route) -> Option<String> {
+        let program = route.program.as_ref().filter(|program| is_supervised(program));
+        self.supervised.as_ref().filter(|supervised| supervised.differs_from(program))?;
+        let name = &route.name;
+        Some(format!(
+            "[program] has changed, and no reload can start a program anew: \
+             run 'systemctl daemon-reload && systemctl restart websockify@{name}'"
+        ))
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::census::Census;
 use super::expiry::{Expiries, Expiry, date};
 use super::reload::Routes;
+use crate::program::watch::Condition;
 use crate::systemd::notify::{self, Notifier};
 
 /// Sessions come and go faster than anybody reads.
@@ -60,6 +61,12 @@ impl Health {
     pub(super) fn reloaded(&mut self, outcome: Result<Vec<String>, String>, routes: &Routes) {
         self.status.reloaded(outcome);
         self.ready(routes);
+    }
+
+    /// Tells how the program stands that systemd runs.
+    pub(super) fn program(&mut self, condition: Condition) {
+        self.status.program = Some(condition);
+        self.news.notify_one();
     }
 
     /// Tells that the end has begun.
@@ -120,6 +127,8 @@ struct Status {
     certificate: Option<(Expiry, bool)>,
     /// Who looks at the addresses of clients. None: nobody does, for all may come.
     check: Option<ClientCheck>,
+    /// How the program stands that systemd runs. None: there is none.
+    program: Option<Condition>,
 }
 
 /// Who keeps away the clients that `access.allow-clients` does not name.
@@ -142,6 +151,7 @@ impl Status {
             reload_failed: None,
             certificate: None,
             check: None,
+            program: None,
         }
     }
 
@@ -206,6 +216,11 @@ impl Status {
             None => {}
             Some(ClientCheck::Both) => text += ", clients checked by the daemon, and by the kernel if it has BPF",
             Some(ClientCheck::DaemonAlone) => text += ", clients checked by the daemon alone",
+        }
+        match &self.program {
+            None => {}
+            Some(Condition::Well(words)) => text = format!("{text}, {words}"),
+            Some(Condition::Ill(words)) => text = format!("{words} ({text})"),
         }
         if let Some(problem) = &self.reload_failed {
             text = format!("Reload failed, the old configuration stays in force: {problem} ({text})");

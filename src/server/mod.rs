@@ -49,6 +49,7 @@ use self::stop::{Stop, Stopper};
 use self::worker::{Job, Threads, Workers};
 use crate::config::{Route, chain};
 use crate::log::Kind;
+use crate::program::watch::{Change, Supervised, Watch};
 use crate::program::{self, Ended, Program, ProgramError, Supervisor};
 use crate::record;
 use crate::socket::{Accepted, Peer};
@@ -132,12 +133,16 @@ impl Server {
             // What waits in such a socket would start the daemon at once.
             may_exit_idle: unusable.is_empty(),
             confinement: Confinement::of_this_process(),
+            supervised: Supervised::of_this_process(),
         };
         Self { circumstances, unusable, ..Self::default() }
     }
 
     /// Serves `route` on sockets that systemd has passed.
     pub fn adopt(&mut self, route: &Route, listeners: Vec<Listener>) {
+        if let Some(supervised) = &mut self.circumstances.supervised {
+            supervised.meet(route.program.as_ref());
+        }
         match self.circumstances.site(route) {
             Ok(site) => {
                 let bound: Vec<ListenAddress> = listeners.iter().map(Listener::address).collect();
@@ -220,6 +225,7 @@ impl Server {
         let census = Arc::new(Census::default());
         let mut signals = Signals::install().map_err(ServerError::Runtime)?;
         let mut program = self.program.map(Supervisor::start).transpose()?;
+        let mut watch = self.circumstances.supervised.as_ref().map(Supervised::watch);
         let routes = Routes::serve(self.bound, workers, Arc::clone(&census), self.circumstances, alarm.clone());
         let mut routes = routes.map_err(ServerError::Runtime)?;
         let connected_drain_timeout = self.connected.as_ref().map(|(_, _, site)| site.limits.drain_timeout);
@@ -237,6 +243,10 @@ impl Server {
                 ending = &mut over => break ending,
                 () = alarm.rung() => return Err(ServerError::Bug),
                 ended = program_over(&mut program) => break Ending::ProgramEnded(ended),
+                change = change_of(&mut watch) => match change {
+                    Change::Over(ended) => break Ending::ProgramEnded(ended),
+                    Change::Condition(condition) => health.program(condition),
+                },
                 told = signals.next() => match (told, &reload) {
                     (Told::Stop, _) => break Ending::Stopped,
                     (Told::Reload, Some(reload)) => {
@@ -285,6 +295,14 @@ impl Server {
 async fn program_over(program: &mut Option<Supervisor>) -> Ended {
     match program {
         Some(program) => program.over().await,
+        None => pending().await,
+    }
+}
+
+/// Resolves when there is something new of the program that systemd runs.
+async fn change_of(watch: &mut Option<Watch>) -> Change {
+    match watch {
+        Some(watch) => watch.change().await,
         None => pending().await,
     }
 }

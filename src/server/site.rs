@@ -91,6 +91,15 @@ pub enum SiteError {
         /// Its name.
         route: String,
     },
+    /// systemd is to run its program, and does not.
+    #[error(
+        "route '{route}': systemd is to run its program, and this process is not of a unit that knows: run 'systemctl \
+         daemon-reload && systemctl restart websockify@{route}', or write supervisor = \"child\""
+    )]
+    ProgramWithoutUnit {
+        /// Its name.
+        route: String,
+    },
     /// Its tokens cannot be looked up.
     #[error("route '{route}': the token source is not usable")]
     Tokens {
