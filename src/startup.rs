@@ -94,6 +94,7 @@ fn carry_out(command: Command, directory: &Path) -> Exit {
             return cli::check(&routes, &mut io::stdout(), &mut io::stderr()).unwrap_or(Exit::SystemError);
         }
         Command::Generate(generate) => return generate.run(),
+        Command::Program(program) => return program.run(),
         Command::Convert(arguments) => return cli::convert(&arguments, directory).print(),
         Command::Classic(classic) => run_classic(*classic),
         Command::Demo(address) => run_demo(address),

@@ -31,6 +31,9 @@ _websockify() {
             websockify,help)
                 cmd="websockify__subcmd__help"
                 ;;
+            websockify,program)
+                cmd="websockify__subcmd__program"
+                ;;
             websockify,replay)
                 cmd="websockify__subcmd__replay"
                 ;;
@@ -52,11 +55,56 @@ _websockify() {
             websockify__subcmd__help,help)
                 cmd="websockify__subcmd__help__subcmd__help"
                 ;;
+            websockify__subcmd__help,program)
+                cmd="websockify__subcmd__help__subcmd__program"
+                ;;
             websockify__subcmd__help,replay)
                 cmd="websockify__subcmd__help__subcmd__replay"
                 ;;
             websockify__subcmd__help,serve)
                 cmd="websockify__subcmd__help__subcmd__serve"
+                ;;
+            websockify__subcmd__help__subcmd__program,ended)
+                cmd="websockify__subcmd__help__subcmd__program__subcmd__ended"
+                ;;
+            websockify__subcmd__help__subcmd__program,place)
+                cmd="websockify__subcmd__help__subcmd__program__subcmd__place"
+                ;;
+            websockify__subcmd__help__subcmd__program,start)
+                cmd="websockify__subcmd__help__subcmd__program__subcmd__start"
+                ;;
+            websockify__subcmd__help__subcmd__program,stop)
+                cmd="websockify__subcmd__help__subcmd__program__subcmd__stop"
+                ;;
+            websockify__subcmd__program,ended)
+                cmd="websockify__subcmd__program__subcmd__ended"
+                ;;
+            websockify__subcmd__program,help)
+                cmd="websockify__subcmd__program__subcmd__help"
+                ;;
+            websockify__subcmd__program,place)
+                cmd="websockify__subcmd__program__subcmd__place"
+                ;;
+            websockify__subcmd__program,start)
+                cmd="websockify__subcmd__program__subcmd__start"
+                ;;
+            websockify__subcmd__program,stop)
+                cmd="websockify__subcmd__program__subcmd__stop"
+                ;;
+            websockify__subcmd__program__subcmd__help,ended)
+                cmd="websockify__subcmd__program__subcmd__help__subcmd__ended"
+                ;;
+            websockify__subcmd__program__subcmd__help,help)
+                cmd="websockify__subcmd__program__subcmd__help__subcmd__help"
+                ;;
+            websockify__subcmd__program__subcmd__help,place)
+                cmd="websockify__subcmd__program__subcmd__help__subcmd__place"
+                ;;
+            websockify__subcmd__program__subcmd__help,start)
+                cmd="websockify__subcmd__program__subcmd__help__subcmd__start"
+                ;;
+            websockify__subcmd__program__subcmd__help,stop)
+                cmd="websockify__subcmd__program__subcmd__help__subcmd__stop"
                 ;;
             *)
                 ;;
@@ -65,7 +113,7 @@ _websockify() {
 
     case "${cmd}" in
         websockify)
-            opts="-v -D -6 -h -V --verbose --traffic --record --daemon --run-once --timeout --idle-timeout --cert --key --key-password --ssl-only --ssl-target --verify-client --cafile --ssl-version --ssl-ciphers --unix-listen --unix-listen-mode --unix-target --inetd --web --web-auth --file-only --wrap-mode --prefer-ipv6 --target-config --token-plugin --token-source --host-token --allow-target --auth-plugin --auth-source --heartbeat --log-file --syslog --legacy-syslog --auto-pong --libserver --help --version serve check convert generate replay demo help"
+            opts="-v -D -6 -h -V --verbose --traffic --record --daemon --run-once --timeout --idle-timeout --cert --key --key-password --ssl-only --ssl-target --verify-client --cafile --ssl-version --ssl-ciphers --unix-listen --unix-listen-mode --unix-target --inetd --web --web-auth --file-only --wrap-mode --prefer-ipv6 --target-config --token-plugin --token-source --host-token --allow-target --auth-plugin --auth-source --heartbeat --log-file --syslog --legacy-syslog --auto-pong --libserver --help --version serve check convert generate program replay demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -235,7 +283,7 @@ _websockify() {
             return 0
             ;;
         websockify__subcmd__help)
-            opts="serve check convert generate replay demo help"
+            opts="serve check convert generate program replay demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -318,6 +366,76 @@ _websockify() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        websockify__subcmd__help__subcmd__program)
+            opts="start stop place ended"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__help__subcmd__program__subcmd__ended)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__help__subcmd__program__subcmd__place)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__help__subcmd__program__subcmd__start)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__help__subcmd__program__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         websockify__subcmd__help__subcmd__replay)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -334,6 +452,168 @@ _websockify() {
             ;;
         websockify__subcmd__help__subcmd__serve)
             opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program)
+            opts="-h --help start stop place ended help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__ended)
+            opts="-h --user --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__help)
+            opts="start stop place ended help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__help__subcmd__ended)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__help__subcmd__place)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__help__subcmd__start)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__help__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__place)
+            opts="-h --user --port --respawn --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__start)
+            opts="-h --user --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__stop)
+            opts="-h --user --if-over --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

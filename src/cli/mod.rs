@@ -12,6 +12,7 @@ mod encryption;
 mod exit;
 mod generate;
 mod options;
+mod program;
 mod replay;
 mod taken;
 mod tokens;
@@ -25,6 +26,7 @@ pub use classic::Classic;
 pub use convert::convert;
 pub use exit::{Answer, Exit};
 pub use generate::{Generate, parse_generator};
+pub use program::Program;
 pub use replay::{Replay, summarize};
 
 use clap::CommandFactory as _;
@@ -45,6 +47,8 @@ pub enum Command {
     Demo(ListenAddress),
     /// Write the drop-ins of routes' units: see [`Generate`].
     Generate(Generate),
+    /// Start or stop a route's program.
+    Program(Program),
     /// Serve a recording.
     Replay(Replay),
     /// Run routes.

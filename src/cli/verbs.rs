@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, Parser};
 
 use super::exit::{Answer, Exit};
 use super::generate::{Generate, Report};
+use super::program::{Action, Program};
 use super::replay::hold;
 use super::{Command, Replay, Routes, Serve};
 use crate::config;
@@ -17,7 +18,7 @@ use crate::server::address::{ListenAddress, ListenAddressError};
 use crate::systemd::generator::{Generator, Scope};
 
 /// A first word that is one of these is a verb, not the source address of a classic command line.
-pub(super) const NAMES: &[&str] = &["serve", "check", "convert", "generate", "replay", "demo", "help"];
+pub(super) const NAMES: &[&str] = &["serve", "check", "convert", "generate", "program", "replay", "demo", "help"];
 
 /// Bridges WebSocket clients to stream sockets
 #[derive(Debug, Parser)]
@@ -68,6 +69,18 @@ enum Verb {
         #[arg(long)]
         user: bool,
     },
+    /// Start or stop the program of a route, as a unit of systemd
+    #[command(
+        subcommand_required = true,
+        after_help = "start NAME runs the program as websockify-program@NAME.service, as the file of the route says, and waits until it \
+                      runs; one that runs so already is left as it is. stop NAME stops it, and waits until it has ended. With --user, it is \
+                      the unit of a user's manager. systemd does both for the route's service. The file, and each directory above it, must be \
+                      root's, and nobody else may be able to write to them. Exit status: 71 when the program is not started, 78 when its file is refused."
+    )]
+    Program {
+        #[command(subcommand)]
+        action: ProgramAction,
+    },
     /// Serve a recording to browsers, as if it were the target
     #[command(
         after_help = "What a browser sends is read and ignored. Each session begins the recording anew, and ends with it. \
@@ -102,6 +115,71 @@ enum Verb {
         #[arg(value_name = "[ADDRESS:]PORT", default_value = "localhost:6080", value_parser = demo_address)]
         address: ListenAddress,
     },
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ProgramAction {
+    /// Start the program, and wait until it runs
+    Start {
+        #[command(flatten)]
+        of: ProgramOptions,
+        /// The directory of the routes
+        #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIRECTORY)]
+        config: PathBuf,
+    },
+    /// Stop the program, and wait until it has ended
+    Stop {
+        #[command(flatten)]
+        of: ProgramOptions,
+        /// Only when the route's service, which has ended, is not about to be back
+        #[arg(long)]
+        if_over: bool,
+    },
+    /// For systemd, before each start of the program
+    #[command(hide = true)]
+    Place {
+        #[command(flatten)]
+        of: ProgramOptions,
+        /// The port that it binds, and that is moved
+        #[arg(long)]
+        port: Option<u16>,
+        /// Keep the pace of a program that is started again and again
+        #[arg(long)]
+        respawn: bool,
+    },
+    /// For systemd, after each end of the program
+    #[command(hide = true)]
+    Ended {
+        #[command(flatten)]
+        of: ProgramOptions,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ProgramOptions {
+    /// The route
+    #[arg(value_name = "NAME")]
+    route: String,
+    /// Of the manager of a user, not of the system
+    #[arg(long)]
+    user: bool,
+}
+
+impl From<ProgramAction> for Program {
+    fn from(written: ProgramAction) -> Self {
+        let (of, action) = match written {
+            ProgramAction::Start { of, config } => (of, Action::Start(config)),
+            ProgramAction::Stop { of, if_over: false } => (of, Action::Stop),
+            ProgramAction::Stop { of, if_over: true } => (of, Action::StopIfOver),
+            ProgramAction::Place { of, port, respawn } => (of, Action::Place { port, respawn }),
+            ProgramAction::Ended { of } => (of, Action::Ended),
+        };
+        Self { route: of.route, scope: scope(of.user), action }
+    }
+}
+
+fn scope(user: bool) -> Scope {
+    if user { Scope::User } else { Scope::System }
 }
 
 #[derive(Debug, clap::Args)]
@@ -139,10 +217,10 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, Answer> {
         Verb::Check { routes } => Command::Check(routes.into()),
         Verb::Convert { arguments } => Command::Convert(arguments),
         Verb::Generate { units, config, user } => {
-            let scope = if user { Scope::User } else { Scope::System };
-            let generator = Generator { routes: config, units, scope };
+            let generator = Generator { routes: config, units, scope: scope(user) };
             Command::Generate(Generate { generator, report: Report::StandardError })
         }
+        Verb::Program { action } => Command::Program(action.into()),
         Verb::Replay { file, summary: true, .. } => Command::Summarize(file),
         Verb::Replay { file, address, speed, hold, web, summary: false } => {
             Command::Replay(Replay { file, address, speed, hold, web })

@@ -69,6 +69,14 @@ pub fn load_directory(directory: &Path, names: &[String]) -> Result<Vec<Loaded>,
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError { problems }) }
 }
 
+/// What the text of one route's file means, which was read elsewhere. Nothing that it names is looked for.
+pub(crate) fn understand(name: &str, path: &Path, text: &str) -> Result<Route, ConfigError> {
+    let mut survey = Survey::default();
+    survey.understand(name, path, text, &Surroundings::Unknown, &mut Vec::new());
+    let Survey { mut loaded, problems, .. } = survey;
+    loaded.pop().map(|loaded| loaded.route).ok_or(ConfigError { problems })
+}
+
 /// Looks at all files, the bad ones too.
 pub(crate) fn survey(directory: &Path, names: &[String], surroundings: &Surroundings) -> Survey {
     let mut survey = Survey::default();
@@ -97,13 +105,23 @@ struct Listener {
 impl Survey {
     fn read(&mut self, name: &str, path: &Path, surroundings: &Surroundings, listeners: &mut Vec<Listener>) {
         self.files.push(Surveyed { name: name.to_owned(), path: path.to_owned(), listen: Vec::new() });
-        let text = match read_text(path) {
-            Ok(text) => text,
-            Err(problem) => return self.problems.push(*problem),
-        };
-        let place = |span: &std::ops::Range<usize>| Place::new(path, &text, span);
+        match read_text(path) {
+            Ok(text) => self.understand(name, path, &text, surroundings, listeners),
+            Err(problem) => self.problems.push(*problem),
+        }
+    }
+
+    fn understand(
+        &mut self,
+        name: &str,
+        path: &Path,
+        text: &str,
+        surroundings: &Surroundings,
+        listeners: &mut Vec<Listener>,
+    ) {
+        let place = |span: &std::ops::Range<usize>| Place::new(path, text, span);
         let mut complaints: Vec<Complaint> = Vec::new();
-        if let Some(file) = File::read(&text, &mut complaints) {
+        if let Some(file) = File::read(text, &mut complaints) {
             let directory = path.parent().unwrap_or(Path::new("."));
             // Absolute, so that a route does not depend on a working directory that may change.
             let base = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());

@@ -23,7 +23,7 @@ mod websocket;
 use std::time::Duration;
 
 pub use directory::{Loaded, Places, load_directory};
-pub(crate) use directory::{Survey, Surveyed, survey};
+pub(crate) use directory::{Survey, Surveyed, survey, understand};
 pub use place::{Place, Position};
 pub(crate) use problem::chain;
 pub use problem::{ConfigError, Mistake, Problem};

@@ -607,6 +607,58 @@ A program that goes to the background ends at once, although it runs: then
 It was there when the proxy started: an upgrade may just replace it, or the
 machine is short of memory or processes. It is tried again.",
         ),
+        Kind::ProgramUnitFailed => (
+            "The program of the route @WEBSOCKIFY_ROUTE@ is not started",
+            "\
+    @MESSAGE@
+
+systemd was to run it as websockify-program@@WEBSOCKIFY_ROUTE@.
+The proxy runs all the same, so that clients are told; they cannot get
+through.
+
+Put right what the message names, and start both anew:
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@
+
+What the program and its unit have said:
+    journalctl -u websockify-program@@WEBSOCKIFY_ROUTE@",
+        ),
+        Kind::ProgramUnitEnded => (
+            "The program of the route @WEBSOCKIFY_ROUTE@ has ended",
+            "\
+    @MESSAGE@
+
+It ran as the unit websockify-program@@WEBSOCKIFY_ROUTE@.
+What follows is what program.on-exit says: the proxy ends too (exit), goes
+on (ignore), or systemd starts the program again (respawn). What it wrote
+may say why:
+    journalctl -u websockify-program@@WEBSOCKIFY_ROUTE@",
+        ),
+        Kind::ProgramUnitPaced => (
+            "The program of the route @WEBSOCKIFY_ROUTE@ ends too fast",
+            "\
+It is started again, but only when the mean of its last three starts is ten
+seconds ago. What it wrote may say why it ends:
+    journalctl -u websockify-program@@WEBSOCKIFY_ROUTE@
+
+A program that goes to the background ends at once, although it runs: then
+on-exit = \"ignore\" is right.",
+        ),
+        Kind::ProgramTakenOver => (
+            "The program of the route @WEBSOCKIFY_ROUTE@ goes on",
+            "\
+The proxy was restarted, or has crashed, and the program runs as its file
+still says: it was not disturbed. To start it anew:
+    systemctl restart websockify-program@@WEBSOCKIFY_ROUTE@",
+        ),
+        Kind::ProgramHelperFailed => (
+            "A step beside the program of @WEBSOCKIFY_ROUTE@ failed",
+            "\
+    @MESSAGE@
+
+systemd runs 'websockify program' before and after the program of a route:
+to find a port, to note how it ended, to stop it. The state of the unit:
+    systemctl status websockify-program@@WEBSOCKIFY_ROUTE@",
+        ),
         Kind::ProgramStopping => (
             "The program @WEBSOCKIFY_PROGRAM@ is told to end",
             "\

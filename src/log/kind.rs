@@ -126,6 +126,16 @@ kinds! {
     ProgramTooFast = 0x686f37af_6554_4c97_b162_41d377268fa2,
     /// A wrapped program could not be started again.
     ProgramNotStarted = 0x63446290_2c2a_4a9f_84e1_3fd2c110060e,
+    /// systemd was to run a route's program, and the program does not run.
+    ProgramUnitFailed = 0x5b8998b4_941a_437e_99d5_28455f11745b,
+    /// A program that systemd runs has ended.
+    ProgramUnitEnded = 0xefa3b333_e03c_43dc_be1c_ca05ea14d291,
+    /// A program that systemd runs ends so fast that it is started again only after a while.
+    ProgramUnitPaced = 0x13d7589b_4d7d_49b8_886c_d33d700a8917,
+    /// A program that systemd runs goes on under a new daemon.
+    ProgramTakenOver = 0xfe9d7238_56cf_4a19_9d66_1bbc2e06b507,
+    /// What systemd runs beside a program has failed.
+    ProgramHelperFailed = 0x0d6fcef3_191f_410e_8e34_0275619589e5,
     /// The daemon ends its wrapped program.
     ProgramStopping = 0x6af1cedc_5d3b_43d6_afe0_d59b15441c64,
     /// A wrapped program did not end when it was asked to.
@@ -159,6 +169,8 @@ impl Kind {
                 | Self::ProgramStarted
                 | Self::ProgramEnded
                 | Self::ProgramStopping
+                | Self::ProgramTakenOver
+                | Self::ProgramUnitEnded
         )
     }
 }

@@ -14,7 +14,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use super::unit_file::{Fit, UnitFile};
-use super::{recordings, service, socket};
+use super::{program, recordings, service, socket};
 use crate::config::{self, Loaded, Mistake, Problem, Route, Surroundings, Survey, Surveyed};
 
 /// One run of the generator.
@@ -101,6 +101,8 @@ impl Generator {
             let misfit = route.and_then(|route| recordings::misfit(route, all.iter().map(|loaded| &loaded.route)));
             found.extend(misfit.map(|misfit| format!("{}: {misfit}", file.path.display())));
         }
+        let program = route.and_then(|route| program::misfit(route.program.as_ref()?, self.scope));
+        found.extend(program.map(|misfit| format!("{}: {misfit}", file.path.display())));
         heading.problems = known.into_iter().chain(found.iter().cloned()).collect();
 
         let socket = socket::drop_in(&heading, &listen, &streams, route, self.scope);

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::confinement::{CLIENTS, EGRESS, clients};
 use super::egress::{Egress, destinations};
 use super::generator::{Heading, Scope};
+use super::program;
 use super::recordings::{Place, record_directory};
 use super::unit_file::{Fit, Unfit, UnitFile};
 use crate::config::{ABSENT, Route, credential_name, descriptors};
@@ -35,6 +36,9 @@ pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) ->
             credentials(&mut unit, route, &mut unfit);
             exceptions(&mut unit, route, &mut unfit);
             recordings(&mut unit, route, &mut unfit);
+        }
+        if let Some(program) = &route.program {
+            program::drop_in::service(&mut unit, &route.name, program, scope);
         }
         network(&mut unit, route, scope);
         bounds(&mut unit, route);
@@ -224,6 +228,10 @@ fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
     // A user's manager may not load the programs that the kernel would need.
     if scope == Scope::User {
         return;
+    }
+    if route.program.as_ref().is_some_and(program::has_private_network) {
+        unit.because("program.isolation: a network of its own, which the program's unit joins; clients come by inherited sockets");
+        unit.set("PrivateNetwork", "yes");
     }
     let allowed = match egress {
         Egress::None => return,

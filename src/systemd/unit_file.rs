@@ -38,6 +38,12 @@ impl UnitFile {
         self.line(&format!("{key}={value}"));
     }
 
+    /// A value that is made here, with a directory of the manager's in it.
+    pub(super) fn set_expanding(&mut self, key: &str, value: &str) {
+        debug_assert!(!value.contains('\n'));
+        self.line(&format!("{key}={value}"));
+    }
+
     /// Text for people: what does not fit is left out.
     pub(super) fn describe(&mut self, key: &str, text: &str) {
         self.line(&format!("{key}={}", sentence(text).replace('%', "%%")));
