@@ -2,7 +2,8 @@
 
 `instructions.toml` has what each piece took, and the compiler that it was recorded with. Another compiler
 makes other code of the same source, so with one a piece may take a quarter more before this fails; with the
-recorded one it may take 2 % more. When the code has become better, or a change is worth its price, record
+recorded one it may take 3 % more, and a handful: the compiler lays out the smallest pieces anew when their
+neighbours change. When the code has become better, or a change is worth its price, record
 anew: `make record-instructions`.
 """
 
@@ -19,8 +20,9 @@ from clients.program import built
 RECORDED = Path(__file__).with_name("instructions.toml")
 # As in examples/codec_work.rs.
 REPETITIONS = 100
-SLACK = 1.02
+SLACK = 1.03
 SLACK_OF_ANOTHER_COMPILER = 1.25
+HANDFUL = 10
 WORTH_RECORDING = 0.95
 CALLGRIND_SECONDS_MAX = 120
 
@@ -85,7 +87,7 @@ def test_each_piece_of_the_codec_takes_no_more_instructions_than_recorded(
     for name, count in counted.items():
         ratio = count / bounds[name]
         line = f"{name:<30} {count:>9} instructions, recorded {bounds[name]:>9}, {ratio:.3f} x"
-        if ratio > slack:
+        if count > bounds[name] * slack + HANDFUL:
             worse.append(line)
             line += "  TOO MANY"
         elif ratio < WORTH_RECORDING:

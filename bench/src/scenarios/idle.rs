@@ -62,6 +62,8 @@ pub fn sessions_max(quick: bool) -> usize {
 fn counts(bench: &Bench, kind: Kind, full: [usize; 3]) -> [usize; 3] {
     match kind {
         Kind::Debian => DEBIAN_SESSIONS,
+        // Eight thousand of its sessions would take gigabytes.
+        Kind::Websocat => QUICK_SESSIONS,
         _ if bench.quick => QUICK_SESSIONS,
         _ => full,
     }
