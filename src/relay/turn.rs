@@ -20,7 +20,7 @@ const STEP_BYTES: usize = 16 * 1024;
 const COMPANY: Duration = Duration::from_millis(100);
 
 thread_local! {
-    static THREAD: Cell<Seen> = const { Cell::new(Seen { session: 0, company: None }) };
+    static THREAD: Cell<Option<Seen>> = const { Cell::new(None) };
 }
 
 /// What happened on this thread.
@@ -28,7 +28,9 @@ thread_local! {
 struct Seen {
     /// Who had the last turn.
     session: usize,
-    /// When two different ones last followed each other.
+    /// When.
+    last: Instant,
+    /// When two different ones last followed each other closely.
     company: Option<Instant>,
 }
 
@@ -42,10 +44,14 @@ pub(super) struct Turn {
 impl Turn {
     /// `session` is a number that no other session of the thread has.
     pub(super) fn begin(session: usize, now: Instant) -> Self {
-        let seen = THREAD.get();
-        let company = if seen.session == session { seen.company } else { Some(now) };
-        THREAD.set(Seen { session, company });
-        let shared = company.is_some_and(|last| now.saturating_duration_since(last) <= COMPANY);
+        let recent = |at: &Instant| now.saturating_duration_since(*at) <= COMPANY;
+        let company = match THREAD.get() {
+            Some(seen) if seen.session != session && recent(&seen.last) => Some(now),
+            Some(seen) => seen.company.filter(recent),
+            None => None,
+        };
+        THREAD.set(Some(Seen { session, last: now, company }));
+        let shared = company.is_some();
         Self { size: if shared { SHARED_BYTES } else { ALONE_BYTES }, spent: 0 }
     }
 
@@ -71,12 +77,14 @@ mod tests {
     #[test]
     fn a_session_among_others_gets_less_at_a_time_until_they_are_silent() {
         let start = Instant::now();
-        assert_eq!(Turn::begin(1, start).size(), SHARED_BYTES, "nobody knows yet");
-        assert_eq!(Turn::begin(1, start + COMPANY).size(), SHARED_BYTES);
-        let later = start + 2 * COMPANY;
-        assert_eq!(Turn::begin(1, later).size(), ALONE_BYTES);
-        assert_eq!(Turn::begin(2, later).size(), SHARED_BYTES);
-        assert_eq!(Turn::begin(1, later + COMPANY).size(), SHARED_BYTES);
+        assert_eq!(Turn::begin(1, start).size(), ALONE_BYTES);
+        assert_eq!(Turn::begin(2, start + COMPANY).size(), SHARED_BYTES);
+        assert_eq!(Turn::begin(2, start + 2 * COMPANY).size(), SHARED_BYTES);
+        let later = start + 3 * COMPANY;
+        assert_eq!(Turn::begin(2, later).size(), ALONE_BYTES);
+        let much_later = later + 2 * COMPANY;
+        assert_eq!(Turn::begin(1, much_later).size(), ALONE_BYTES, "the other has been silent for long");
+        assert_eq!(Turn::begin(2, much_later).size(), SHARED_BYTES);
     }
 
     #[test]
