@@ -155,6 +155,7 @@ fn why(error: &rustls::Error) -> &'static str {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
         CertificateError::Revoked => "it is revoked",
         CertificateError::UnknownIssuer => "it is not below a CA of tls.client.ca that is in its time",
+        CertificateError::BadSignature => "its CA is not the one of that name in tls.client.ca: another key signed it",
         CertificateError::UnknownRevocationStatus => "tls.client.crl has no revocation list of its CA",
         CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
             "the revocation list of its CA has ended: fetch the new one"

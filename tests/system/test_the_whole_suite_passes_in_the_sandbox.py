@@ -49,6 +49,8 @@ IN_A_NAMESPACE = (
 ELSEWHERE = {
     "programs::": "programs are wrapped by a command line here, which is no unit's",
     "record::a_full_disk": "the test mounts a disk, as root",
+    "client_certificates::": "openssl, which makes the certificates, is not in the machines",
+    "handshake_rules::": "openssl, which makes the certificates, is not in the machines",
     "token_services::": "Redis, and openssl which signs the tokens, are not in the machines",
     "routes::check_says_which": "an administrator's check looks at the processes of others",
     "record::a_disk_that_stands_still": "the test mounts a disk, as root",

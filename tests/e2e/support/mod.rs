@@ -1,5 +1,6 @@
 //! What every test needs: a proxy that runs, a client that says exactly what it is told, and a target.
 
+pub mod authority;
 pub mod client;
 pub mod command;
 pub mod hixie;
