@@ -142,8 +142,16 @@ def start_proxy(
 def chromium(
     tmp_path_factory: pytest.TempPathFactory, certificate: Certificate
 ) -> Iterator[WebDriver]:
+    """The one of the whole run."""
+    with running_chromium(tmp_path_factory.mktemp("chromium"), certificate) as chromium:
+        yield chromium
+
+
+@contextmanager
+def running_chromium(
+    folder: Path, certificate: Certificate, environment: dict[str, str] | None = None
+) -> Iterator[WebDriver]:
     """Debian's Chromium without a window, with an empty profile, that can reach only loopback."""
-    folder = tmp_path_factory.mktemp("chromium")
     options = webdriver.ChromeOptions()
     options.binary_location = installed("chromium")
     for flag in [
@@ -168,7 +176,7 @@ def chromium(
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     log = folder / "chromedriver.log"
-    service = Service(installed("chromedriver"), log_output=str(log))
+    service = Service(installed("chromedriver"), log_output=str(log), env=environment)
     chromium = webdriver.Chrome(options=options, service=service)
     chromium.set_page_load_timeout(20)
     chromium.set_script_timeout(10)
