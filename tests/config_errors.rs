@@ -358,6 +358,55 @@ fn wrong_values() {
 }
 
 #[test]
+fn wrong_values_of_tls() {
+    expect_in_route(
+        "[tls]\n\
+         certificate = \"vnc.pem\"\n\
+         key-password = \"gone\"\n\
+         min-version = \"1.1\"\n\
+         ciphers = \"HIGH:!aNUL\"\n\
+         [[tls.certificates]]\n\
+         key = \"vnc.pem\"\n\
+         [tls.client]\n\
+         mode = \"always\"\n\
+         [[tls.client.allow]]\n\
+         [[tls.client.allow]]\n\
+         cn = []\n\
+         [[tls.client.allow]]\n\
+         spki-sha256 = [\"abc\"]\n\
+         email = \"jane@example.com\"\n",
+        &[
+            "vnc.toml:5:16: 'tls.key-password': cannot read gone (put it there, or name another): No such file or \
+             directory (os error 2)",
+            "vnc.toml:6:15: '1.1' is not a value of 'tls.min-version': write \"1.2\" or \"1.3\"",
+            "vnc.toml:7:11: 'tls.ciphers': 'aNUL' is not a cipher suite or a word for some: write OpenSSL's names, such as \
+             \"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384\" or \"HIGH:!AES128\"",
+            "vnc.toml:8:3: 'tls.certificates.1.certificate' is missing: write certificate = \"/etc/ssl/vnc.pem\"",
+            "vnc.toml:10:2: 'tls.client.ca' is missing: write ca = \"/etc/websockify/ca.pem\"",
+            "vnc.toml:11:8: 'always' is not a value of 'tls.client.mode': write \"required\" or \"optional\"",
+            "vnc.toml:12:3: 'tls.client.allow' names nobody: write what a certificate must say, such as { cn = \
+             [\"jane@example.com\"] }, or leave it out to let in every certificate of the CA",
+            "vnc.toml:13:3: 'tls.client.allow' names nobody: write what a certificate must say, such as { cn = \
+             [\"jane@example.com\"] }, or leave it out to let in every certificate of the CA",
+            "vnc.toml:16:16: 'abc' is not a SHA-256 of a public key: write the 64 digits that `openssl x509 -in CERTIFICATE \
+             -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum` prints, or their base64",
+            "vnc.toml:17:1: unknown key 'tls.client.allow.email': did you mean 'san-email'?",
+        ],
+    );
+    expect_in_route(
+        "[tls]\ncertificate = \"vnc.pem\"\nciphers = \"AES256-SHA\"\ncertificates = [1]",
+        &[
+            "vnc.toml:5:11: 'tls.ciphers': no cipher suite is left of 'AES256-SHA': those of TLS 1.2 that are spoken here are \
+             ECDHE-ECDSA-AES256-GCM-SHA384, ECDHE-RSA-AES256-GCM-SHA384, ECDHE-ECDSA-CHACHA20-POLY1305, \
+             ECDHE-RSA-CHACHA20-POLY1305, ECDHE-ECDSA-AES128-GCM-SHA256, ECDHE-RSA-AES128-GCM-SHA256",
+            "vnc.toml:6:17: 'tls.certificates' is an integer: write a table [[tls.certificates]] with certificate = \
+             \"/etc/ssl/lab.pem\"",
+        ],
+    );
+    expect_in_route("[tls]\ncertificate = \"vnc.pem\"\nclient.ca = \"system\"\nclient.allow = { cn = \"jane\" }", &[]);
+}
+
+#[test]
 fn wrong_networks() {
     expect_in_route(
         "[access]\nallow-clients = []",

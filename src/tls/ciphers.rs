@@ -158,7 +158,10 @@ impl FromStr for Ciphers {
                 _ => (Action::Add, element),
             };
             if let Some(suite) = suite_13(words) {
-                if action == Action::Add { &mut named_13 } else { &mut removed_13 }.push(suite);
+                let named = if action == Action::Add { &mut named_13 } else { &mut removed_13 };
+                if !named.contains(&suite) {
+                    named.push(suite);
+                }
                 continue;
             }
             let meant = meant(words).ok_or_else(|| CiphersError::Unknown(words.to_owned()))?;

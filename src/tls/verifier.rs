@@ -61,6 +61,8 @@ struct Anchor {
 struct Current {
     /// None: no CA is left.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// When they were chosen: before that, as when the clock is set back, others may be in their time.
+    since: UnixTime,
     /// When the first of them ends.
     until: UnixTime,
 }
@@ -103,7 +105,7 @@ impl Recipe {
             }
         }
         if roots.is_empty() {
-            return Ok(Current { verifier: None, until });
+            return Ok(Current { verifier: None, since: now, until });
         }
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
             .with_crls(self.revocation_lists.iter().cloned())
@@ -115,7 +117,7 @@ impl Recipe {
             builder = builder.allow_unauthenticated();
         }
         let verifier = builder.build().map_err(|source| TlsError::Verifier { source })?;
-        Ok(Current { verifier: Some(verifier), until })
+        Ok(Current { verifier: Some(verifier), since: now, until })
     }
 }
 
@@ -129,7 +131,7 @@ impl ClientCertVerifier for Verifier {
         let verifier = {
             // A panic while the lock was held leaves the old one behind, which is whole.
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            if now >= current.until
+            if (now < current.since || now >= current.until)
                 && let Ok(renewed) = self.recipe.at(now)
             {
                 *current = renewed;
@@ -261,4 +263,90 @@ fn each_has_a_list<'a>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod,
+        KeyPair, KeyUsagePurpose, date_time_ymd,
+    };
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+    const PATH: &str = "clients.pem";
+
+    fn after(days: u32) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + DAY * days)
+    }
+
+    /// A CA that ends in so many days; and a client's certificate of it, which lives on.
+    fn authority(name: &str, days: u32) -> (CertifiedIssuer<'static, KeyPair>, CertificateDer<'static>) {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        parameters.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(after(days).as_secs());
+        let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
+        let mut client = CertificateParams::default();
+        client.distinguished_name.push(rcgen::DnType::CommonName, "jane");
+        let client = client.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
+        (authority, client.der().clone())
+    }
+
+    fn verifier(authorities: &str, revocation_lists: Option<&str>) -> Result<Verifier, TlsError> {
+        Verifier::new(&Evidence {
+            authorities: Some((Path::new(PATH), authorities.as_bytes())),
+            revocation_lists: revocation_lists.map(|lists| (Path::new("clients.crl"), lists.as_bytes())),
+            demand: Demand::Required,
+        })
+    }
+
+    #[test]
+    fn an_authority_is_believed_until_its_own_end() {
+        let (soon, of_soon) = authority("soon", 10);
+        let (late, of_late) = authority("late", 30);
+        let verifier = verifier(&format!("{}{}", soon.pem(), late.pem()), None).unwrap();
+        let judge = |client: &CertificateDer<'_>, days| verifier.verify_client_cert(client, &[], after(days)).is_ok();
+        assert_eq!([9, 11, 29, 31].map(|days| judge(&of_soon, days)), [true, false, false, false]);
+        assert_eq!([9, 11, 29, 31].map(|days| judge(&of_late, days)), [true, true, true, false]);
+    }
+
+    #[test]
+    fn authorities_that_have_all_ended_stop_the_start() {
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.not_after = date_time_ymd(2020, 1, 1);
+        let ended = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert!(
+            matches!(verifier(&ended.pem(), None), Err(TlsError::ExpiredAuthorities { path }) if path == Path::new(PATH))
+        );
+    }
+
+    #[test]
+    fn a_revocation_list_that_ends_takes_its_authoritys_clients_with_it() {
+        let (authority, client) = authority("house", 30);
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(1970, 1, 1) + Duration::from_secs(after(7).as_secs()),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&authority).unwrap().pem().unwrap();
+        let verifier = verifier(&authority.pem(), Some(&list)).unwrap();
+        verifier.verify_client_cert(&client, &[], after(6)).unwrap();
+        let late = verifier.verify_client_cert(&client, &[], after(8)).unwrap_err();
+        let rustls::Error::InvalidCertificate(late) = late else { panic!("{late}") };
+        let has_ended = matches!(
+            late,
+            CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. }
+        );
+        assert!(has_ended, "{late:?}");
+    }
 }

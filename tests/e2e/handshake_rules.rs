@@ -150,6 +150,46 @@ fn sessions_of_tls_are_resumed_until_a_reload_changes_the_keys_of_tickets() {
     }
 }
 
+/// libfaketime, which shows the daemon another time of day than ours.
+fn clock_library() -> String {
+    let places = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
+    let libraries = places.map(|place| format!("/usr/lib/{place}/faketime/libfaketimeMT.so.1"));
+    libraries
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .expect("libfaketime must be installed (Debian: faketime)")
+}
+
+#[test]
+fn the_keys_of_tickets_change_by_themselves_within_half_a_day() {
+    let authority = Authority::root("root");
+    let server = authority.issue(Kind::Ecdsa, "/CN=x", "DNS:localhost");
+    let directory = tempfile::tempdir().unwrap();
+    let clock = directory.path().join("clock");
+    let set_clock = |text: &str| {
+        fs::write(clock.with_extension("new"), text).unwrap();
+        fs::rename(clock.with_extension("new"), &clock).unwrap();
+    };
+    set_clock("+0");
+    let mut command = Command::new(BINARY);
+    let (cert, key) = (server.certificate.to_str().unwrap(), server.key.to_str().unwrap());
+    command.args(["--cert", cert, "--key", key, "127.0.0.1:0", &echo().to_string()]);
+    command.env("LD_PRELOAD", clock_library()).env("FAKETIME_TIMESTAMP_FILE", &clock);
+    command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
+    let proxy = Proxy::start(&mut command);
+    let address = proxy.address();
+    // A ticket of TLS 1.2 is used again as long as it is good, and its own age is not asked by our client.
+    let visitor = || Visitor::with_versions(&authority.file(), None, &[&TLS12]);
+    let [old, newer] = [visitor(), visitor()];
+    assert_eq!(next_handshake(&old, address), HandshakeKind::Full);
+    assert_eq!(next_handshake(&old, address), HandshakeKind::Resumed);
+    set_clock("+7h");
+    assert_eq!(next_handshake(&newer, address), HandshakeKind::Full); // by the next keys
+    set_clock("+14h");
+    assert_eq!(next_handshake(&newer, address), HandshakeKind::Resumed, "by the keys before the current ones");
+    assert_eq!(next_handshake(&old, address), HandshakeKind::Full, "two changes later");
+}
+
 /// As certbot's live directory is changed: the link to a directory is replaced.
 fn swap(link: &Path, to: &str) {
     let beside = link.with_extension("new");

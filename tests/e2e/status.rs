@@ -53,6 +53,31 @@ fn a_certificate_that_soon_ends_is_told_and_a_renewed_one_takes_its_place() {
 }
 
 #[test]
+fn of_several_certificates_the_first_that_ends_is_shown_and_each_that_is_near_is_told() {
+    let directories = [40, 5, 11].map(|days| (days, tempfile::tempdir().unwrap()));
+    let made = directories.each_ref().map(|(days, directory)| {
+        let certificate = SelfSigned::until(directory.path(), in_days(*days));
+        certificate.install();
+        let (chain, key) = (certificate.certificate.display(), certificate.key.display());
+        (*days, certificate.certificate.clone(), format!("certificate = \"{chain}\"\nkey = \"{key}\"\n"))
+    });
+    let mut manager = Manager::new();
+    let address = manager.listen("websockify@vnc.socket");
+    let tables = made.each_ref().map(|(_, _, table)| table.as_str()).join("[[tls.certificates]]\n");
+    manager.write("vnc", &format!("listen = \"{address}\"\ntarget = \"{}\"\n[tls]\n{tables}", echo()));
+    let proxy = manager.spawn(&["vnc"]);
+    let status = manager.told();
+    for (days, certificate, _) in &made[1..] {
+        let told = proxy.log_line(&format!("WARN the certificate expires in {days} days"));
+        assert!(told.contains(certificate.to_str().unwrap()), "{told}");
+        let (_, until) = told.split_once("until=").unwrap();
+        let shown = format!("READY=1\nSTATUS=0 sessions, certificate until {}\n", until.split(' ').next().unwrap());
+        assert_eq!(status == shown, *days == 5, "{status:?} {shown:?}");
+    }
+    assert!(!proxy.log_lines().iter().any(|line| line.contains("expires in 40 days")));
+}
+
+#[test]
 fn a_certificate_that_ends_while_the_daemon_is_idle_is_told_at_that_moment() {
     let (manager, _certificate, _directory) = with_certificate(SystemTime::now() + Duration::from_secs(3));
     let proxy = manager.spawn(&["vnc"]);
