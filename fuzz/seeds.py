@@ -217,6 +217,13 @@ SEEDS: dict[str, dict[str, bytes]] = {
         "host": b"/\nHost: [2001:DB8::1]:6080",
         "absolute": b"http://other/?token=x\nHost: here",
     },
+    "ciphers": {
+        "intermediate": b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:AES256-SHA",
+        "words": b"ECDHE+AESGCM:ECDHE+CHACHA20:!AES128:-aRSA:+aECDSA:@STRENGTH",
+        "newest": b"TLS_AES_128_GCM_SHA256:TLS_AES_128_GCM_SHA256:!TLS_AES_256_GCM_SHA384:HIGH",
+        "none": b"ALL:!ECDHE",
+        "unknown": b"HIGH:!aNUL:@SECLEVEL=x",
+    },
     "token_source": {
         "file": b"file:/etc/websockify/tokens",
         "http": b"https://me:hunter2@portal:8443/api/%s?x=%%20",

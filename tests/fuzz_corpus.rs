@@ -58,6 +58,11 @@ fn answers_about_tokens() {
 }
 
 #[test]
+fn lists_of_ciphers() {
+    replay("ciphers", targets::ciphers);
+}
+
+#[test]
 fn keys_of_tokens() {
     replay("token_key", targets::token_key);
 }

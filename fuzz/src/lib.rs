@@ -17,6 +17,7 @@ use websockify::target::source::table::{Table, entries};
 use websockify::target::source::{SourceText, answer};
 use websockify::target::token::{Place, TOKEN_BYTES_MAX, Token};
 use websockify::target::{Target, TargetError};
+use websockify::tls::ciphers::Ciphers;
 use websockify::websocket::base64;
 use websockify::websocket::close::{Close, CloseCode};
 use websockify::websocket::codec::{HEADROOM, Outgoing, Payload, Protocol, TextFrames, buffer_bytes};
@@ -41,6 +42,17 @@ pub fn client_header(input: &[u8]) {
         }
         assert_eq!(ClientHeader::parse(&input[..length]), whole);
     }
+}
+
+/// What a list of cipher suites comes to is a list, of which each suite is there once, and none when there is nothing.
+pub fn ciphers(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(ciphers) = text.parse::<Ciphers>() else { return };
+    let suites = ciphers.suites();
+    for (index, suite) in suites.iter().enumerate() {
+        assert!(!suites[..index].contains(suite), "{suite:?} twice");
+    }
+    assert!(ciphers.left_out().iter().all(|word| text.contains(word.as_str())));
 }
 
 /// A Close that was read is one that can be sent, and is the same bytes again.
