@@ -6,6 +6,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
@@ -21,7 +22,7 @@ pub struct Targets {
     pub echo: SocketAddr,
     /// Told a number, sends so many bytes.
     pub source: SocketAddr,
-    /// The same, in writes of [`SMALL_WRITE`] that each leave at once.
+    /// The same, in writes of [`SMALL_WRITE`], each some time after the last.
     pub small: SocketAddr,
     /// Told a number, receives so many bytes and then repeats the number.
     pub sink: SocketAddr,
@@ -36,6 +37,10 @@ pub const FLOOD: u64 = 1 << 40;
 
 /// As a desktop that moves a pointer.
 pub const SMALL_WRITE: usize = 100;
+
+/// Longer than any of the fast proxies takes to pass a write on. Without it the faster a proxy is, the fewer writes it would find
+/// together, and the more it would seem to cost.
+const SMALL_WRITE_INTERVAL: Duration = Duration::from_micros(40);
 
 impl Targets {
     pub fn start(cpus: Cpus) -> Self {
@@ -81,14 +86,22 @@ fn order(connection: &mut TcpStream) -> std::io::Result<Option<usize>> {
 
 fn source(connection: &mut TcpStream) -> std::io::Result<()> {
     while let Some(wanted) = order(connection)? {
-        send(connection, wanted, BLOCK.len())?;
+        send(connection, wanted)?;
     }
     Ok(())
 }
 
 fn small(connection: &mut TcpStream) -> std::io::Result<()> {
     while let Some(wanted) = order(connection)? {
-        send(connection, wanted, SMALL_WRITE)?;
+        let (mut sent, mut due) = (0, Instant::now());
+        while sent < wanted {
+            sent += send_some(connection, sent, SMALL_WRITE.min(wanted - sent))?;
+            due += SMALL_WRITE_INTERVAL;
+            // Sleeping is too coarse.
+            while Instant::now() < due {
+                std::hint::spin_loop();
+            }
+        }
     }
     Ok(())
 }
@@ -106,7 +119,7 @@ fn both(connection: &mut TcpStream) -> std::io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     while let Some(amount) = order(connection)? {
         let mut sender = connection.try_clone()?;
-        let sending = thread::spawn(move || send(&mut sender, amount, BLOCK.len()));
+        let sending = thread::spawn(move || send(&mut sender, amount));
         receive(connection, amount, &mut buffer)?;
         sending.join().expect("sending does not panic")?;
         connection.write_all(&(amount as u64).to_be_bytes())?;
@@ -123,22 +136,27 @@ fn mixed(connection: &mut TcpStream) -> std::io::Result<()> {
         }
         if buffer[..length] == FLOOD.to_be_bytes() {
             machine::step_back();
-            return send(connection, usize::MAX, BLOCK.len());
+            return send(connection, usize::MAX);
         }
         connection.write_all(&buffer[..length])?;
     }
 }
 
-/// Sends so many bytes of the bulk stream, each write at most so long.
-fn send(connection: &mut TcpStream, wanted: usize, each: usize) -> std::io::Result<()> {
+/// Sends so many bytes of the bulk stream.
+fn send(connection: &mut TcpStream, wanted: usize) -> std::io::Result<()> {
     let mut sent = 0;
     while sent < wanted {
-        let from = sent % BLOCK.len();
-        let part = &BLOCK[from..BLOCK.len().min(from + each.min(wanted - sent))];
-        connection.write_all(part)?;
-        sent += part.len();
+        sent += send_some(connection, sent, wanted - sent)?;
     }
     Ok(())
+}
+
+/// Sends at most so many bytes of the bulk stream, of which some were sent already, and says how many.
+fn send_some(connection: &mut TcpStream, sent: usize, at_most: usize) -> std::io::Result<usize> {
+    let from = sent % BLOCK.len();
+    let part = &BLOCK[from..BLOCK.len().min(from.saturating_add(at_most))];
+    connection.write_all(part)?;
+    Ok(part.len())
 }
 
 fn receive(connection: &mut TcpStream, announced: usize, buffer: &mut [u8]) -> std::io::Result<()> {
