@@ -151,6 +151,14 @@ impl Proxy {
             Kind::Copy64 | Kind::Copy256 | Kind::Splice => {
                 command.args(["floor", kind.name(), &free.to_string(), &target.to_string()]);
             }
+            // As a route: no option raises the bound of connections, which the idle sessions go over.
+            Kind::Websockify if certificate.is_none() && options.is_empty() => {
+                let routes = settings.scratch.join("routes");
+                std::fs::create_dir_all(&routes).unwrap_or_else(|error| panic!("{}: {error}", routes.display()));
+                let text = configuration::websockify(free, target, settings.sessions);
+                written(&routes.join("bench.toml"), &text);
+                command.args(["serve", "--config"]).arg(routes);
+            }
             Kind::Websockify => {
                 command.args(options).args(certificate.iter().flat_map(|file| ["--cert", file, "--ssl-only"]));
                 command.args([free.to_string(), target.to_string()]);

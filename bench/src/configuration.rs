@@ -1,8 +1,13 @@
-//! What `HAProxy` and nginx are told: to do what a proxy of one route does, on one thread as its one CPU suggests, and nothing more.
+//! What websockify, `HAProxy` and nginx are told in files: to do what a proxy of one route does, on one thread as its one CPU suggests, and nothing more.
 //! Whatever is not named here is as they come.
 
 use std::net::SocketAddr;
 use std::path::Path;
+
+/// A route.
+pub fn websockify(listen: SocketAddr, target: SocketAddr, sessions: usize) -> String {
+    format!("listen = \"{listen}\"\ntarget = \"{target}\"\nlimits.connections = {sessions}\n")
+}
 
 /// In TCP mode, behind TLS when there is a certificate.
 pub fn haproxy(

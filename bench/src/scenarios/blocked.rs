@@ -37,6 +37,7 @@ fn measure(bench: &Bench, kind: Kind) -> Vec<Measurement> {
         while sessions.len() < count {
             let mut session = subject.open(SMALL_BUFFER, sessions.len());
             session.send_payload(&FLOOD.to_be_bytes());
+            session.receive(&mut [0]); // the flood has begun
             sessions.push(session);
         }
         (count as f64, subject.proxy.settled_memory() as f64)
@@ -45,7 +46,7 @@ fn measure(bench: &Bench, kind: Kind) -> Vec<Measurement> {
     let (wall, steal) = (start.elapsed(), steal.since());
     // All of them must still be there, and have more to say than was read.
     for session in &mut sessions {
-        session.receive_bulk(4 * SMALL_BUFFER);
+        session.receive(&mut [0; 4 * SMALL_BUFFER]);
     }
     drop(sessions);
     subject.proxy.stop();
