@@ -270,6 +270,23 @@ SEEDS: dict[str, dict[str, bytes]] = {
             for name, steps in HIXIE_SESSIONS.items()
         },
     },
+    "origin": {
+        "page": b"https://desk.example.com",
+        "default-port": b"HTTPS://Desk.Example.com:443",
+        "ipv6": b"http://[2001:DB8::1]:6080",
+        "bracket-alone": b"http://a[:]",
+        "user": b"http://desk@evil.example",
+        "path": b"http://desk/",
+        "null": b"null",
+    },
+    "users_file": {
+        "two": b"# the lab\njane:$2y$04$izIc389F8oUlWRRN3lB0S.CQrstjzQ8b27T.hpbitDGlG2cXZSpOq\n"
+        b"joe:$5$rounds=1000$lidpzsjNRvMPAyaH$1qL2Utv9fZq/SOaGHjZOb8bZZjOmY14uFfBTTW2wV/2:why\n",
+        "argon2": b"a:$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$TnDEl2tJgYtaYZt0/5f59Jf56vkIG4EtQACv6SLO2cI",
+        "weak": b"a:$apr1$x$y\nb:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\nc:abJnggxhB/yWI\nd:$y$j9T$a$b\n",
+        "costly": b"a:$6$rounds=999999999$salt$hash\nb:$argon2id$v=19$m=4294967295,t=9,p=1$c2FsdA$aGFzaA\n",
+        "no-names": b":x\n::\n\n\xef\xbb\xbf\n",
+    },
     "base64_stream": {
         "padded": b"\x02Zm9vYmFy\nZm8=\nZg==\n",
         "quanta-over-messages": b"\x00Z\nm9vYg\n=\n=\nZm9v",

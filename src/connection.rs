@@ -4,6 +4,7 @@
 //! that early frames cannot be forgotten. Before the 101 there is one deadline; after it there is one way to end, a value,
 //! which is logged once.
 
+mod gate;
 mod refusal;
 mod unfinished;
 
@@ -17,10 +18,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Result as IoResult};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
+use self::gate::gate;
 use self::refusal::Refusal;
 use self::unfinished::Unfinished;
 use crate::access::{Caller, Denied, User};
-use crate::http::{Head, Incoming, next_upgrade, refuse};
+use crate::http::{Head, Incoming, Plain, next_upgrade, refuse};
 use crate::log::Kind;
 use crate::relay::drive::drive;
 use crate::relay::end::{Cause, End};
@@ -113,7 +115,7 @@ pub(crate) async fn serve(job: Box<Job>, stop: Stop, _place: Place) {
 }
 
 /// From the first byte to the 101, unless the daemon stops, or the client is to be refused and is slow.
-async fn open_in_time(socket: Socket, peer: Peer, site: &Site, crowd: Crowd, stop: Stop) -> Option<Box<Session>> {
+async fn open_in_time(socket: Socket, peer: Peer, site: &Arc<Site>, crowd: Crowd, stop: Stop) -> Option<Box<Session>> {
     let patience = Instant::now() + STOP_PATIENCE;
     let mut opening = std::pin::pin!(open(socket, peer, site, crowd));
     tokio::select! {
@@ -124,7 +126,7 @@ async fn open_in_time(socket: Socket, peer: Peer, site: &Site, crowd: Crowd, sto
 }
 
 /// From the first byte to the 101. None: it did not come to that, and the client has been told.
-async fn open(socket: Socket, peer: Peer, site: &Site, crowd: Crowd) -> Option<Box<Session>> {
+async fn open(socket: Socket, peer: Peer, site: &Arc<Site>, crowd: Crowd) -> Option<Box<Session>> {
     let deadline = Instant::now() + site.limits.handshake_timeout;
     let client = match timeout_at(deadline, site.tls.accept(socket)).await {
         Ok(Ok(client)) => client,
@@ -132,7 +134,9 @@ async fn open(socket: Socket, peer: Peer, site: &Site, crowd: Crowd) -> Option<B
         Err(_) => return debug_none(peer, site, "no request in time"),
     };
     let head = Head { timeout: deadline - Instant::now(), bytes_max: site.limits.request_bytes_max };
-    let incoming = match next_upgrade(client, site.files.clone(), &head).await {
+    let caller = Caller { peer, is_encrypted: client.is_tls(), identity: client.identity().map(Arc::new) };
+    let plain = Plain { files: site.files.clone(), gate: gate(site, &caller) };
+    let incoming = match next_upgrade(client, plain, &head).await {
         Ok(incoming) => incoming,
         Err(closed) => return debug_none(peer, site, &closed.to_string()),
     };
@@ -155,8 +159,6 @@ async fn open(socket: Socket, peer: Peer, site: &Site, crowd: Crowd) -> Option<B
     let Ok(Ok(upgrade)) = completed else {
         return debug_none(peer, site, "the client did not send its third key");
     };
-    let identity = client.identity().map(Arc::new);
-    let caller = Caller { peer, is_encrypted: client.is_tls(), identity };
     let reached = match (crowd, &site.service) {
         (Crowd::TooMany, _) => Err(Refusal::TooManyFromAddress),
         (_, Service::OutOfOrder) => Err(Refusal::OutOfOrder),
@@ -166,7 +168,7 @@ async fn open(socket: Socket, peer: Peer, site: &Site, crowd: Crowd) -> Option<B
         Ok(reached) => reached,
         Err(refusal) => {
             refusal.log(id, peer, site);
-            refusal.answer(&mut client, id, &request, &upgrade).await;
+            refusal.answer(&mut client, id, site, &request, &upgrade).await;
             return None;
         }
     };
@@ -186,7 +188,12 @@ async fn reach(
     deadline: Instant,
 ) -> Result<(Backend, Option<User>), Refusal> {
     let admitted = site.access.admit(request, caller, deadline).await?;
-    let Resolved { target, token, lease } = targets.resolve(&admitted, request, deadline).await?;
+    let Resolved { target, token, lease } =
+        targets.resolve(&admitted, request, deadline).await.inspect_err(|error| {
+            if let Some(guess) = error.guess() {
+                site.access.token_failed(caller, guess);
+            }
+        })?;
     let lease = lease.up_to(admitted.until());
     let limit = site.limits.connect_timeout.min(deadline - Instant::now());
     match dial(&target, targets.reach(), limit).await {

@@ -15,6 +15,9 @@ pub struct Limits {
     pub connections: NonZeroUsize,
     /// Connections at a time from one client address. No default: behind a reverse proxy all clients have one address.
     pub connections_per_address: Option<NonZeroUsize>,
+    /// Wrong passwords and tokens that one address may show before it has to wait. Ten are more than anybody mistypes; behind
+    /// a reverse proxy that does not say who its clients are, all of them together have these.
+    pub failures_per_address: NonZeroUsize,
     /// Sockets that wait in the kernel for `accept`.
     pub backlog: u32,
     /// From `accept` to the 101, everything included: TLS, the request, the target's connect. Also how long a
@@ -38,6 +41,7 @@ impl Default for Limits {
         Self {
             connections: NonZeroUsize::new(4096).expect("4096 is not zero"),
             connections_per_address: None,
+            failures_per_address: NonZeroUsize::new(10).expect("10 is not zero"),
             backlog: 4096,
             handshake_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(10),

@@ -26,6 +26,14 @@ pub fn loopback(port: u16) -> [SocketAddr; 2] {
     [SocketAddr::from((Ipv6Addr::LOCALHOST, port)), SocketAddr::from((Ipv4Addr::LOCALHOST, port))]
 }
 
+/// Whom an address belongs to: with IPv6 one client has a whole network of 64 bits.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
 /// A connected stream socket.
 #[derive(Debug)]
 pub enum Socket {

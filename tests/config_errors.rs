@@ -84,8 +84,10 @@ fn unknown_keys() {
     );
     expect_in_route(
         "[limits]\nspeed = 9",
-        &["vnc.toml:4:1: unknown key 'limits.speed': known are connections, connections-per-address, backlog, \
-           handshake-timeout, connect-timeout, request-size, idle-timeout, close-timeout, drain-timeout"],
+        &[
+            "vnc.toml:4:1: unknown key 'limits.speed': known are connections, connections-per-address, failures-per-address, backlog, \
+           handshake-timeout, connect-timeout, request-size, idle-timeout, close-timeout, drain-timeout",
+        ],
     );
 }
 
@@ -404,6 +406,66 @@ fn wrong_values_of_tls() {
         ],
     );
     expect_in_route("[tls]\ncertificate = \"vnc.pem\"\nclient.ca = \"system\"\nclient.allow = { cn = \"jane\" }", &[]);
+}
+
+#[test]
+fn what_clients_are_to_show() {
+    expect_in_route(
+        "[access]\norigins = [\"desk\", \"https://desk/\"]\nweb-auth = true\nrequire = \"any\"",
+        &[
+            "vnc.toml:4:12: 'desk' is not an origin: write https://HOST or https://HOST:PORT, without a path",
+            "vnc.toml:4:20: 'https://desk/' is not an origin: write https://HOST or https://HOST:PORT, without a path",
+            "vnc.toml:5:12: 'access.web-auth' says nothing here: it needs 'access.users', '[access.jwt]' or \
+             '[access.forward-auth]'",
+            "vnc.toml:6:11: 'access.require' says nothing here: it needs 'access.users', '[access.jwt]' or \
+             '[access.forward-auth]'",
+        ],
+    );
+    expect_in_route(
+        "[access]\norigins = []\nusers = \"vnc.pem\"\nweb-auth = true\nrequire = \"both\"",
+        &[
+            "vnc.toml:4:11: 'access.origins' is empty, so no page could connect: write origins, or leave the key out",
+            "vnc.toml:6:12: 'access.web-auth' is for the files of 'web', and there are none: remove it",
+            "vnc.toml:7:11: 'access.require' is for several of 'access.users', '[access.jwt]' and \
+             '[access.forward-auth]', and there is one: remove it",
+            "vnc.toml:7:11: 'both' is not a value of 'access.require': write \"all\" or \"any\"",
+        ],
+    );
+}
+
+#[test]
+fn tokens_and_services_that_say_who_clients_are() {
+    expect_in_route(
+        "[access.jwt]\nfrom = [\"query\"]",
+        &[
+            "vnc.toml:3:1: 'access.jwt.key' is missing: write key = \"/etc/websockify/jwt.pem\"",
+            "vnc.toml:4:9: 'query' is no place of a bearer token: write \"header\" or \"cookie:NAME\"",
+        ],
+    );
+    expect_in_route(
+        "[access.jwt]\nkey = \"vnc.pem\"\nfrom = []",
+        &[
+            "vnc.toml:5:8: 'access.jwt.from' is empty, so no token could be found: write from = \"header\", or leave the key out",
+        ],
+    );
+    expect_in_route(
+        "[access.forward-auth]\nurl = \"auth.example.com\"\nheaders = [\"a b\"]\ntarget-header = \"X-Target\"",
+        &[
+            "vnc.toml:4:7: 'access.forward-auth.url' is no URL of http or https: write url = \"https://HOST/PATH\"",
+            "vnc.toml:5:12: 'a b' in 'access.forward-auth.headers' is not the name of a header: write one such as \
+             \"Remote-User\"",
+            "vnc.toml:6:17: 'access.forward-auth.target-header' needs a list of what the service may name: write [targets] \
+             with allow = [\"10.0.0.0/8:5900-5999\"]",
+        ],
+    );
+    expect_in_route(
+        "[access.forward-auth]\nurl = \"http://auth/\"\nca = \"vnc.pem\"",
+        &["vnc.toml:5:6: 'access.forward-auth.ca' is for a 'url' that begins with https://: remove it"],
+    );
+    expect_in_route(
+        "[access.forward-auth]\ntimeout = \"1s\"",
+        &["vnc.toml:3:1: 'access.forward-auth.url' is missing: write url = \"https://auth.example.com/check\""],
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn load(examples: &BTreeMap<String, String>) -> Vec<Loaded> {
     let root = machine.path().display();
     fs::create_dir(machine.path().join("novnc")).unwrap();
     let certificates = ["vnc.pem", "vnc.key", "vnc.password", "lab.pem", "lab.key", "clients.pem", "clients.crl"];
-    for name in ["tokens", "redis.password", "ca.pem", "portal.pem"].iter().chain(&certificates) {
+    for name in ["tokens", "redis.password", "ca.pem", "portal.pem", "users"].iter().chain(&certificates) {
         fs::write(machine.path().join(name), "not looked into here").unwrap();
     }
     for (name, text) in examples {
@@ -52,7 +52,7 @@ fn activate(line: &str) -> &str {
 fn every_example_is_a_route() {
     let loaded = load(&examples());
     let route = |name: &str| &loaded.iter().find(|loaded| loaded.route.name == name).unwrap().route;
-    assert_eq!(loaded.len(), 13);
+    assert_eq!(loaded.len(), 15);
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
     assert!(matches!(&route("telnet").target, Settings::Fixed(Target::Tcp { port: 23, .. })));
@@ -86,20 +86,22 @@ fn every_shown_setting_is_right() {
 fn every_key_is_shown() {
     let text: String = examples().into_values().collect();
     let is_shown = |key: &str| {
-        let headings =
-            [format!("[{key}]"), format!("[tls.{key}]"), format!("[[tls.{key}]]"), format!("[[tls.client.{key}]]")];
-        text.lines()
-            .any(|line| activate(line).starts_with(&format!("{key} = ")) || headings.iter().any(|one| one == line))
+        text.lines().any(|line| {
+            let table = line.strip_prefix('[').map(|table| table.trim_matches(['[', ']']));
+            table.is_some_and(|table| table.rsplit('.').next() == Some(key))
+                || activate(line).starts_with(&format!("{key} = "))
+        })
     };
     // What a message about an unknown key lists is what exists.
     let directory = tempfile::tempdir().unwrap();
     let unknown = "zzzzzz = 1\nweb.zzzzzz = 1\ntls.zzzzzz = 1\naccess.zzzzzz = 1\nwebsocket.zzzzzz = 1\nrecord.zzzzzz = 1\n\
          limits.zzzzzz = 1\ntokens.zzzzzz = 1\ntargets.zzzzzz = 1\nprogram.zzzzzz = 1\n\
-         tls.certificates.zzzzzz = 1\ntls.client.zzzzzz = 1\ntls.client.allow.zzzzzz = 1\n";
+         tls.certificates.zzzzzz = 1\ntls.client.zzzzzz = 1\ntls.client.allow.zzzzzz = 1\n\
+         access.jwt.zzzzzz = 1\naccess.forward-auth.zzzzzz = 1\n";
     fs::write(directory.path().join("x.toml"), unknown).unwrap();
     let said = load_directory(directory.path(), &[]).unwrap_err().to_string();
     let lists: Vec<&str> = said.lines().filter_map(|line| Some(line.split_once("known are ")?.1)).collect();
-    assert_eq!(lists.len(), 13, "{said}");
+    assert_eq!(lists.len(), 15, "{said}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(is_shown(key), "no example shows '{key}'");
     }

@@ -48,6 +48,16 @@ fn handshakes() {
 }
 
 #[test]
+fn origins() {
+    replay("origin", targets::origin);
+}
+
+#[test]
+fn files_of_users() {
+    replay("users_file", targets::users_file);
+}
+
+#[test]
 fn replies_of_redis() {
     replay("redis_reply", targets::redis_reply);
 }

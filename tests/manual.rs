@@ -19,7 +19,7 @@ use websockify::log::catalog;
 const OPTIONS_PAGE: &str = "packaging/man/websockify.1";
 const KEYS_PAGE: &str = "packaging/man/websockify.toml.5";
 /// The tables of a route's file; the first is what stands before all tables.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "",
     "tokens",
     "targets",
@@ -30,6 +30,8 @@ const TABLES: [&str; 13] = [
     "tls.client",
     "tls.client.allow",
     "access",
+    "access.jwt",
+    "access.forward-auth",
     "websocket",
     "record",
     "limits",
@@ -163,7 +165,7 @@ fn entries(page: &str) -> BTreeMap<(String, String), Entry> {
             let (key, text) = entry.split_once('\n').unwrap();
             let example = blocks(text).pop().unwrap_or_default();
             let entry = Entry { prose: text.to_owned(), example };
-            entries.insert((table.to_owned(), plain(key)), entry);
+            entries.insert((plain(table), plain(key)), entry);
         }
     }
     entries
@@ -266,6 +268,10 @@ fn every_example_of_the_pages_passes_check() {
             ("tokens", "recheck-interval") => "source = \"rediss://localhost\"\nend-sessions = true\n",
             ("tokens", "format") => "source = \"http://localhost/?token=%s\"\n",
             ("tokens", "password" | "namespace" | "ca") => "source = \"rediss://localhost\"\n",
+            ("access", "web-auth") => "users = \"/etc/websockify/users\"\n",
+            ("access", "require") => "users = \"/etc/websockify/users\"\njwt.key = \"/etc/websockify/jwt.pem\"\n",
+            ("access.jwt", key) if key != "key" => "key = \"/etc/websockify/jwt.pem\"\n",
+            ("access.forward-auth", key) if key != "url" => "url = \"https://localhost/\"\n",
             ("tls", "key") => "certificate = \"/etc/websockify/vnc.pem\"\n",
             ("tls", "mode" | "key-password" | "min-version" | "ciphers") | ("tls.certificates", "key-password") => {
                 "certificate = \"/etc/websockify/both.pem\"\n"
@@ -282,6 +288,11 @@ fn every_example_of_the_pages_passes_check() {
             "tls.certificates" | "tls.client" => format!("{TLS}{heading}"),
             "tls.client.allow" => format!("{TLS}[tls.client]\nca = \"/etc/websockify/clients.pem\"\n{heading}"),
             _ => heading,
+        };
+        let target = match key.as_str() {
+            "web-auth" => format!("{target}web = \"/usr/share/novnc\"\n"),
+            "target-header" => format!("{target}targets.allow = [\"10.0.0.0/8\"]\n"),
+            _ => target.to_owned(),
         };
         let text = if table.is_empty() {
             format!("{listen}{target}{example}")
@@ -335,6 +346,7 @@ fn check(routes: &[String]) {
     fs::write(root.join("clients.pem"), authority).unwrap();
     fs::write(root.join("clients.crl"), revoked).unwrap();
     fs::write(root.join("both.pem"), certificate + &key).unwrap();
+    fs::write(root.join("users"), "jane:$2y$04$izIc389F8oUlWRRN3lB0S.CQrstjzQ8b27T.hpbitDGlG2cXZSpOq\n").unwrap();
     fs::write(root.join("tokens"), "lab-1: 192.0.2.11:5901\n").unwrap();
     fs::write(root.join("redis.password"), "secret\n").unwrap();
     fs::create_dir(root.join("novnc")).unwrap();

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use websockify::access::origin::Origins;
 use websockify::access::{self, AllowedClients};
 use websockify::config::{Loaded, Position, Route, load_directory};
 use websockify::http;
@@ -113,7 +114,8 @@ keep-age = "30days"
             }),
             access: access::Settings {
                 allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
-                certificate: None,
+                origins: Origins { listed: Vec::new(), own: true },
+                ..access::Settings::default()
             },
             heartbeat: Some(Duration::from_secs(90)),
             exit_idle: None,
@@ -128,6 +130,7 @@ keep-age = "30days"
             limits: Limits {
                 connections: NonZeroUsize::new(100).unwrap(),
                 connections_per_address: NonZeroUsize::new(10),
+                failures_per_address: NonZeroUsize::new(10).unwrap(),
                 backlog: 1000,
                 handshake_timeout: Duration::from_secs(20),
                 connect_timeout: Duration::from_secs(12),

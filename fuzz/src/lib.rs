@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use rebind::address;
 use rebind::rule::{Environment, Ports};
+use websockify::access::origin::Origin;
+use websockify::access::users::Users;
 use websockify::record::parse::{Line, Parser};
 use websockify::relay::end::Cause;
 use websockify::relay::tunnel::{Settings, Tunnel};
@@ -29,6 +31,25 @@ use websockify::websocket::handshake::{Opening, Version};
 use websockify::websocket::header::{CLIENT_HEADER_BYTES_MAX, ClientHeader};
 use websockify::websocket::hixie;
 use websockify::websocket::utf8::{HELD_BYTES_MAX, Mender, REPLACED_FACTOR, Validator};
+
+/// An origin that was read is shown, and read as the same; no other one is equal to it by chance of its spelling.
+pub fn origin(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(origin) = text.parse::<Origin>() {
+        let shown = origin.to_string();
+        assert_eq!(shown.parse().as_ref(), Ok(&origin));
+        assert!(!shown.contains(['@', '/'].as_slice()) || shown.matches('/').count() == 2);
+    }
+}
+
+/// Each line of a file of users makes a user or a complaint, and no more.
+pub fn users_file(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let (users, wrong) = Users::read(text);
+    assert!(wrong.len() <= text.lines().count());
+    assert!(wrong.windows(2).all(|lines| lines[0].line < lines[1].line));
+    assert_eq!(users.decoy("somebody"), users.decoy("somebody"));
+}
 
 /// A header says the same however much follows it, and is never longer than it can be.
 pub fn client_header(input: &[u8]) {

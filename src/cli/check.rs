@@ -9,9 +9,11 @@ use std::net::ToSocketAddrs;
 
 use super::exit::Exit;
 use super::{Routes, doubts, taken};
+use crate::access::Access;
 use crate::config::{self, Loaded, Problem, Surroundings, Survey, chain};
 use crate::socket::is_localhost;
 use crate::systemd::generator::misfits;
+use crate::target::source::SourceError;
 use crate::target::targets::Targets;
 use crate::target::{self, Target};
 use crate::tls::{Tls, TlsError};
@@ -31,6 +33,25 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
             if matches!(error, TlsError::Credential { .. }) {
                 writeln!(problems, "{place}: warning: {error}")?;
             } else {
+                writeln!(problems, "{place}: {}", chain(&error))?;
+                exit = Exit::Config;
+                sound = false;
+            }
+        }
+        let places = &loaded.places;
+        let place = places.access.as_ref().unwrap_or(&places.target);
+        match Access::open(&loaded.route.access, loaded.route.limits.failures_per_address.get()) {
+            Ok((_, found)) => {
+                for problem in found {
+                    writeln!(problems, "{place}: {problem}")?;
+                    exit = Exit::Config;
+                    sound = false;
+                }
+            }
+            Err(SourceError::Authorities(error)) if matches!(*error, TlsError::Credential { .. }) => {
+                writeln!(problems, "{place}: warning: {error}")?;
+            }
+            Err(error) => {
                 writeln!(problems, "{place}: {}", chain(&error))?;
                 exit = Exit::Config;
                 sound = false;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::addresses::{Addresses, absolute, addresses};
+use super::callers::{self, Callers};
 use super::encryption;
 use super::exit::{Answer, Exit};
 use super::options::{Options, usage_error};
@@ -86,6 +87,12 @@ pub(super) enum ClassicError {
     RedisSource,
     #[error("--record: {} is no file's name: write one, to which the number of each session is appended", .0.display())]
     RecordFile(PathBuf),
+    #[error(
+        "unknown auth plugin '{0}': there are BasicHTTPAuth, ExpectOrigin and ClientCertCNAuth; Python classes cannot be loaded"
+    )]
+    AuthPlugin(String),
+    #[error("Error parsing the source of BasicHTTPAuth: write USER:PASSWORD")]
+    BasicSource,
     #[error("{}: not built yet", .0.join(", "))]
     NotBuilt(Vec<&'static str>),
     #[error(transparent)]
@@ -137,6 +144,9 @@ impl Classic {
         if let (Some(tls), Some(typed)) = (&mut route.tls, key_password) {
             tls.default.passphrase = Some(PassphraseSettings::Typed(typed.as_str().into()));
         }
+        if let Some(user) = spoken.user {
+            user.guard(&mut route);
+        }
         if let (Some(settings), Some(file)) = (&mut route.record, record) {
             // What a route's file cannot say. Without a slash at the end, before the number.
             settings.naming = Naming::Numbered(start_directory.join(file).components().collect());
@@ -152,6 +162,8 @@ impl Classic {
 /// A classic command line as a file and the rest.
 pub(super) struct Spoken {
     pub(super) file: File,
+    /// Whose password is asked for.
+    pub(super) user: Option<callers::User>,
     pub(super) lifetime: Lifetime,
     pub(super) log: log::Settings,
     pub(super) inetd: bool,
@@ -173,7 +185,10 @@ impl Spoken {
             return Err(ClassicError::ListenMode(mode.clone()));
         }
         let web = options.web.as_ref().map(|web| web_root(web, start_directory)).transpose()?;
+        let Callers { access, user, note } = Callers::of(&options)?;
+        notes.extend(note.map(str::to_owned));
         let file = File {
+            access,
             listen: listen.map(|listen| said(vec![said(listen)])),
             listen_mode: listen_mode.map(said),
             target: target.map(said),
@@ -193,7 +208,7 @@ impl Spoken {
             timeout: unless_zero(options.timeout).map(Duration::from_secs),
             idle_timeout: unless_zero(options.idle_timeout).map(Duration::from_secs),
         };
-        Ok(Self { file, lifetime, log, inetd: options.inetd, notes, options })
+        Ok(Self { file, user, lifetime, log, inetd: options.inetd, notes, options })
     }
 }
 
@@ -287,11 +302,7 @@ fn log_settings(options: &Options, start_directory: &Path) -> Result<log::Settin
 }
 
 fn refuse_unbuilt(options: &Options) -> Result<(), ClassicError> {
-    let asked_for = [
-        (options.ssl_target, "--ssl-target"),
-        (options.auth_plugin.is_some() && !encryption::is_by_certificate(options), "--auth-plugin"),
-        (options.web_auth, "--web-auth"),
-    ];
+    let asked_for = [(options.ssl_target, "--ssl-target")];
     let unbuilt: Vec<_> = asked_for.into_iter().filter(|(asked, _)| *asked).map(|(_, option)| option).collect();
     if unbuilt.is_empty() { Ok(()) } else { Err(ClassicError::NotBuilt(unbuilt)) }
 }

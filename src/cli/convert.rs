@@ -22,26 +22,46 @@ pub fn convert(arguments: &[OsString], start_directory: &Path) -> Answer {
 
 fn toml_of(arguments: &[OsString], start_directory: &Path) -> Result<String, Answer> {
     let named = arguments.first().is_some_and(|first| Path::new(first).file_name() == Some("websockify".as_ref()));
-    let spoken = Spoken::new(Options::read(&arguments[usize::from(named)..])?, start_directory)?;
+    let mut spoken = Spoken::new(Options::read(&arguments[usize::from(named)..])?, start_directory)?;
     if let Some(word) = spoken.options.command.iter().find(|word| word.to_str().is_none()) {
         return Err(ClassicError::NotUtf8 { option: "-- PROGRAM", path: word.into() }.into());
     }
     if spoken.inetd {
         return Err(usage_error("--inetd cannot be converted: give the address that inetd listens on instead"));
     }
+    // Proof that nothing was lost is cheap: a file that would not be accepted is not printed.
+    let proof = spoken.file.clone().into_route("converted", start_directory, Sockets::Bound);
+    proof.map_err(ClassicError::from)?;
+    let unsaid = access(&mut spoken);
     let mut text = format!(
         "# Save this as {DEFAULT_DIRECTORY}/NAME.toml, look at it with `websockify check NAME`, and run it with\n\
          # `websockify serve NAME`.\n"
     );
-    for line in comments(&spoken) {
+    for line in comments(&spoken).into_iter().chain(unsaid) {
         // The comment ends with its line: a path must not be able to continue it.
         writeln!(text, "# {}", line.replace(char::is_control, "?")).expect("a String takes everything");
     }
     text.push('\n');
     text.push_str(&toml::to_string(&spoken.file).expect("text, integers and booleans are TOML"));
-    // Proof that nothing was lost is cheap: a file that would not be accepted is not printed.
-    spoken.file.into_route("converted", start_directory, Sockets::Bound).map_err(ClassicError::from)?;
     Ok(text)
+}
+
+/// Completes the table `[access]`, and says what is to be done about it.
+fn access(spoken: &mut Spoken) -> Vec<String> {
+    let mut comments = Vec::new();
+    let Some(access) = &mut spoken.file.access else {
+        let user = spoken.user.as_ref();
+        return user
+            .map(|user| user.convert(spoken.file.access.get_or_insert_with(Default::default)))
+            .into_iter()
+            .collect();
+    };
+    comments.extend(spoken.user.as_ref().map(|user| user.convert(access)));
+    if access.same_origin.is_some() {
+        let comment = "--web: `same-origin = false` lets pages from elsewhere connect, as always; better remove it";
+        comments.push(comment.to_owned());
+    }
+    comments
 }
 
 /// What the file does not say.

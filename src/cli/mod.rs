@@ -4,6 +4,7 @@
 //! text and the exit status. Nothing is printed and nothing ends here; `main` does both.
 
 mod addresses;
+mod callers;
 mod check;
 mod classic;
 mod convert;

@@ -35,6 +35,10 @@ Token plugins:
   BaseTokenAPI, JSONTokenApi (a URL with %s), JWTTokenApi (a file with a key),
   TokenRedis (HOST:PORT:DATABASE:PASSWORD:NAMESPACE)
 
+Auth plugins:
+  BasicHTTPAuth (USER:PASSWORD), ExpectOrigin (origins),
+  ClientCertCNAuth (names of certificates, with --verify-client)
+
 A source port alone listens on all addresses of the machine, IPv6 and IPv4.
 0 SECONDS switch an option off.
 Options marked (*) are not built yet: they are refused with exit status 69.";
@@ -124,7 +128,7 @@ pub(super) struct Options {
     /// Serve the files of DIR on the same port, or builtin:telnet
     #[arg(long, value_name = "DIR", allow_hyphen_values = true)]
     pub(super) web: Option<PathBuf>,
-    /// (*) Ask for authentication of plain requests too
+    /// Ask for authentication of plain requests too
     #[arg(long)]
     pub(super) web_auth: bool,
     /// Accepted, directories are never listed
@@ -151,10 +155,10 @@ pub(super) struct Options {
     /// Sessions may go to NETWORK, NETWORK:PORTS or unix:PATH only
     #[arg(long, value_name = "NETWORK", allow_hyphen_values = true, action = clap::ArgAction::Append)]
     pub(super) allow_target: Vec<String>,
-    /// (*) Ask a plugin who may connect
+    /// Ask a plugin, named below, who may connect
     #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     pub(super) auth_plugin: Option<String>,
-    /// (*) The argument of the auth plugin
+    /// What the plugin wants: USER:PASSWORD, origins, or names
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub(super) auth_source: Option<String>,
     /// Ping clients so often

@@ -37,6 +37,10 @@ impl Reader<'_> {
             connections_per_address: self
                 .count("limits.connections-per-address", written.connections_per_address)
                 .and_then(NonZeroUsize::new),
+            failures_per_address: self
+                .count("limits.failures-per-address", written.failures_per_address)
+                .and_then(NonZeroUsize::new)
+                .unwrap_or(default.failures_per_address),
             backlog: self
                 .count("limits.backlog", written.backlog)
                 .and_then(|backlog| u32::try_from(backlog).ok())

@@ -42,6 +42,8 @@ pub struct Places {
     pub web: Option<Place>,
     /// The value of `websocket.text`.
     pub text: Option<Place>,
+    /// The file or the service that decides about access, the first of them.
+    pub access: Option<Place>,
 }
 
 /// The routes of a directory that are sound, and everything that is wrong with the others.
@@ -133,6 +135,7 @@ impl Survey {
                 key: meaning.key.as_ref().map(place),
                 web: meaning.web.as_ref().map(place),
                 text: meaning.text.as_ref().map(place),
+                access: meaning.access.as_ref().map(place),
             };
             if let Some(surveyed) = self.files.last_mut() {
                 let listen = meaning.listen.iter();

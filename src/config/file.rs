@@ -117,6 +117,40 @@ pub(crate) struct Property {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Access {
     pub(crate) allow_clients: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) origins: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) same_origin: Option<Spanned<bool>>,
+    pub(crate) users: Option<Spanned<String>>,
+    pub(crate) require: Option<Spanned<String>>,
+    pub(crate) web_auth: Option<Spanned<bool>>,
+    pub(crate) jwt: Option<Jwt>,
+    pub(crate) forward_auth: Option<ForwardAuth>,
+}
+
+/// `[access.jwt]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Jwt {
+    #[serde(skip)]
+    pub(crate) place: Range<usize>,
+    pub(crate) key: Option<Spanned<String>>,
+    pub(crate) issuer: Option<Spanned<String>>,
+    pub(crate) audience: Option<Spanned<String>>,
+    pub(crate) from: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) user_claim: Option<Spanned<String>>,
+}
+
+/// `[access.forward-auth]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct ForwardAuth {
+    #[serde(skip)]
+    pub(crate) place: Range<usize>,
+    pub(crate) url: Option<Spanned<String>>,
+    pub(crate) ca: Option<Spanned<String>>,
+    pub(crate) headers: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) user_header: Option<Spanned<String>>,
+    pub(crate) target_header: Option<Spanned<String>>,
+    pub(crate) timeout: Option<Spanned<String>>,
 }
 
 /// `[websocket]`.
@@ -146,6 +180,7 @@ pub(crate) struct Record {
 pub(crate) struct Limits {
     pub(crate) connections: Option<Spanned<i64>>,
     pub(crate) connections_per_address: Option<Spanned<i64>>,
+    pub(crate) failures_per_address: Option<Spanned<i64>>,
     pub(crate) backlog: Option<Spanned<i64>>,
     pub(crate) handshake_timeout: Option<Spanned<String>>,
     pub(crate) connect_timeout: Option<Spanned<String>>,
@@ -267,7 +302,47 @@ impl Program {
 
 impl Access {
     fn read(table: &mut Table<'_, '_>) -> Self {
-        Self { allow_clients: table.take("allow-clients", "allow-clients = [\"10.0.0.0/8\", \"::1\"]") }
+        Self {
+            allow_clients: table.take("allow-clients", "allow-clients = [\"10.0.0.0/8\", \"::1\"]"),
+            origins: table.take("origins", "origins = [\"https://portal.example.com\"]"),
+            same_origin: table.take("same-origin", "same-origin = true"),
+            users: table.take("users", super::EXAMPLE_USERS),
+            require: table.take("require", "require = \"any\""),
+            web_auth: table.take("web-auth", "web-auth = true"),
+            jwt: table.table("jwt", "a table [access.jwt] with key = \"/etc/websockify/jwt.pem\"", Jwt::read),
+            forward_auth: table.table(
+                "forward-auth",
+                "a table [access.forward-auth] with url = \"https://auth.example.com/check\"",
+                ForwardAuth::read,
+            ),
+        }
+    }
+}
+
+impl Jwt {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            place: table.span(),
+            key: table.take("key", super::EXAMPLE_JWT_KEY),
+            issuer: table.take("issuer", "issuer = \"https://id.example.com\""),
+            audience: table.take("audience", "audience = \"vnc\""),
+            from: table.take("from", "from = [\"header\", \"cookie:session\"]"),
+            user_claim: table.take("user-claim", "user-claim = \"email\""),
+        }
+    }
+}
+
+impl ForwardAuth {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            place: table.span(),
+            url: table.take("url", super::EXAMPLE_FORWARD_URL),
+            ca: table.take("ca", super::EXAMPLE_CA),
+            headers: table.take("headers", "headers = [\"Cookie\", \"Authorization\"]"),
+            user_header: table.take("user-header", "user-header = \"Remote-User\""),
+            target_header: table.take("target-header", "target-header = \"X-Target\""),
+            timeout: table.take("timeout", "timeout = \"3s\""),
+        }
     }
 }
 
@@ -295,6 +370,7 @@ impl Limits {
         Self {
             connections: table.take("connections", "connections = 100"),
             connections_per_address: table.take("connections-per-address", "connections-per-address = 10"),
+            failures_per_address: table.take("failures-per-address", "failures-per-address = 10"),
             backlog: table.take("backlog", "backlog = 4096"),
             handshake_timeout: table.take("handshake-timeout", "handshake-timeout = \"15s\""),
             connect_timeout: table.take("connect-timeout", "connect-timeout = \"10s\""),

@@ -12,6 +12,7 @@ use std::path::Path;
 use toml::Spanned;
 
 use super::Route;
+use super::callers::Around;
 use super::document::Complaint;
 use super::file::{self, File};
 use super::problem::Mistake;
@@ -41,6 +42,7 @@ pub(super) struct Meaning {
     pub(super) key: Option<Range<usize>>,
     pub(super) web: Option<Range<usize>>,
     pub(super) text: Option<Range<usize>>,
+    pub(super) access: Option<Range<usize>>,
 }
 
 impl File {
@@ -59,6 +61,12 @@ impl File {
         let web_place = self.web.as_ref().and_then(|web| place_of(web.root()));
         let text_place = self.websocket.as_ref().and_then(|websocket| place_of(websocket.text.as_ref()));
 
+        let access_place = self.access.as_ref().and_then(|access| {
+            let key = access.jwt.as_ref().and_then(|jwt| jwt.key.as_ref());
+            let url = access.forward_auth.as_ref().and_then(|forward| forward.url.as_ref());
+            place_of(access.users.as_ref().or(key).or(url))
+        });
+
         let before = complaints.len();
         let mut reader = Reader { name, base, surroundings, complaints };
         let listen = reader.listen(self.listen, self.listen_mode, sockets);
@@ -68,9 +76,10 @@ impl File {
         let allow_targets = self.targets.and_then(|targets| reader.allow_targets(targets));
         let exit_idle = reader.exit_idle(self.exit_idle);
         let web = self.web.and_then(|web| reader.web(web));
-        let (tls, certificate_rule) = self.tls.and_then(|tls| reader.tls(tls)).unzip();
-        let mut access = reader.access(self.access.unwrap_or_default());
-        access.certificate = certificate_rule.flatten();
+        let (tls, rule) = self.tls.and_then(|tls| reader.tls(tls)).unzip();
+        let around =
+            Around { certificate: rule.flatten(), has_web: web.is_some(), lists_targets: allow_targets.is_some() };
+        let access = reader.access(self.access.unwrap_or_default(), around);
         let (heartbeat, text) = reader.websocket(self.websocket.unwrap_or_default());
         let record = self.record.and_then(|record| reader.record(record));
         let limits = reader.limits(self.limits.unwrap_or_default());
@@ -92,7 +101,16 @@ impl File {
             record,
             limits,
         });
-        Meaning { route, listen, target: target_place, certificate, key, web: web_place, text: text_place }
+        Meaning {
+            route,
+            listen,
+            target: target_place,
+            certificate,
+            key,
+            web: web_place,
+            text: text_place,
+            access: access_place,
+        }
     }
 
     /// The route of a file that did not come from TOML, so that mistakes have no place; the first one is enough.

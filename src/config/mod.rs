@@ -50,6 +50,9 @@ const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
 const EXAMPLE_RECORD: &str = "directory = \"/var/lib/websockify/vnc\"";
 const EXAMPLE_CERTIFICATE: &str = "certificate = \"/etc/ssl/vnc.pem\"";
 const EXAMPLE_KEY: &str = "key = \"/etc/ssl/vnc.key\"";
+const EXAMPLE_USERS: &str = "users = \"/etc/websockify/users\"";
+const EXAMPLE_JWT_KEY: &str = "key = \"/etc/websockify/jwt.pem\"";
+const EXAMPLE_FORWARD_URL: &str = "url = \"https://auth.example.com/check\"";
 const EXAMPLE_CA: &str = "ca = \"/etc/websockify/ca.pem\"";
 const EXAMPLE_PASSWORD: &str = "password = \"/etc/websockify/redis.password\"";
 
@@ -84,6 +87,15 @@ pub struct Route {
     pub text: TextFrames,
     /// Its bounds.
     pub limits: Limits,
+}
+
+impl Route {
+    /// Whether users send their passwords to it in a way that others could read.
+    pub(crate) fn shows_passwords(&self) -> bool {
+        let is_encrypted = self.tls.as_ref().is_some_and(|tls| tls.mode == crate::tls::Mode::Required);
+        let is_local = !self.listen.is_empty() && self.listen.iter().all(ListenAddress::is_local);
+        self.access.users.is_some() && !is_encrypted && !is_local
+    }
 }
 
 /// How many descriptors a process may need that serves `routes`, when each has all the connections that it may have.

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use super::place::Place;
 use crate::access::NetworkError;
+use crate::access::bearer::CarrierError;
 use crate::access::certificate::SpkiHashError;
+use crate::access::origin::OriginTextError;
 use crate::http::BuiltinError;
 use crate::server::address::ListenAddressError;
 use crate::target::TargetError;
@@ -161,6 +163,53 @@ pub enum Mistake {
         /// What is wrong with its list.
         error: CiphersError,
     },
+    /// No page could connect.
+    #[error("'access.origins' is empty, so no page could connect: write origins, or leave the key out")]
+    OriginsEmpty,
+    /// An origin that is none.
+    #[error(transparent)]
+    Origin(OriginTextError),
+    /// Nothing that a client could show.
+    #[error("'access.{key}' says nothing here: it needs 'access.users', '[access.jwt]' or '[access.forward-auth]'")]
+    NoProof {
+        /// The key.
+        key: &'static str,
+    },
+    /// One proof is all of them.
+    #[error(
+        "'access.require' is for several of 'access.users', '[access.jwt]' and '[access.forward-auth]', and there is one: \
+         remove it"
+    )]
+    OneProof,
+    /// No files to guard.
+    #[error("'access.web-auth' is for the files of 'web', and there are none: remove it")]
+    WebAuthUnused,
+    /// A place of bearer tokens that is none.
+    #[error(transparent)]
+    Carrier(CarrierError),
+    /// No bearer token could be found.
+    #[error("'access.jwt.from' is empty, so no token could be found: write from = \"header\", or leave the key out")]
+    CarriersEmpty,
+    /// A URL that is none. There may be a password in it.
+    #[error("'access.forward-auth.url' is no URL of http or https: write url = \"https://HOST/PATH\"")]
+    ForwardUrl,
+    /// A CA for a service that has no certificate.
+    #[error("'access.forward-auth.ca' is for a 'url' that begins with https://: remove it")]
+    ForwardCaUnused,
+    /// A header's name that none has.
+    #[error("'{text}' in '{key}' is not the name of a header: write one such as \"Remote-User\"")]
+    HeaderName {
+        /// The key.
+        key: &'static str,
+        /// What was written.
+        text: String,
+    },
+    /// A service that could lead sessions anywhere.
+    #[error(
+        "'access.forward-auth.target-header' needs a list of what the service may name: write [targets] with \
+         allow = [\"10.0.0.0/8:5900-5999\"]"
+    )]
+    ForwardTargetsOpen,
     /// No session could begin.
     #[error("'targets.allow' is empty, so no target could be reached: write networks, or leave the key out")]
     AllowTargetsEmpty,

@@ -158,7 +158,7 @@ impl Reader<'_> {
         }
         match text {
             SourceText::Http(url) => {
-                let address = self.address(url.host.clone(), url.port, is_tls, table.ca.as_ref())?;
+                let address = self.address("tokens.ca", url.host.clone(), url.port, is_tls, table.ca.as_ref())?;
                 let format = self.format(table.format.as_ref());
                 Some(source::Settings::Http(http::Settings { address, url, format }))
             }
@@ -168,7 +168,7 @@ impl Reader<'_> {
             }
             SourceText::Redis(url) => {
                 let RedisUrl { host, port, login, .. } = url;
-                let address = self.address(host, port, is_tls, table.ca.as_ref());
+                let address = self.address("tokens.ca", host, port, is_tls, table.ca.as_ref());
                 let password_file = match &table.password {
                     Some(password) => Some(self.pem("tokens.password", super::EXAMPLE_PASSWORD, password)?),
                     None => None,
@@ -198,11 +198,18 @@ impl Reader<'_> {
     }
 
     /// Where a service is, and by whose word.
-    fn address(&mut self, host: String, port: u16, is_tls: bool, ca: Option<&Spanned<String>>) -> Option<Address> {
+    pub(super) fn address(
+        &mut self,
+        key: &str,
+        host: String,
+        port: u16,
+        is_tls: bool,
+        ca: Option<&Spanned<String>>,
+    ) -> Option<Address> {
         let tls = match ca {
             _ if !is_tls => None, // a CA beside it is a complaint already
             None => Some(Authorities::System),
-            Some(ca) => Some(Authorities::File(self.pem("tokens.ca", super::EXAMPLE_CA, ca)?)),
+            Some(ca) => Some(Authorities::File(self.pem(key, super::EXAMPLE_CA, ca)?)),
         };
         Some(Address { host, port, tls })
     }

@@ -2,12 +2,13 @@
 //!
 //! A client learns no more than it needs; the log has the reason, and never a token.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Request, StatusCode, header};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::access::Denied;
-use crate::access::certificate::CertificateDenied;
 use crate::http::{farewell, refuse};
 use crate::log::Kind;
 use crate::server::site::Site;
@@ -49,20 +50,16 @@ impl From<ResolveError> for Refusal {
 impl Refusal {
     /// As far as the quota allows: whoever likes can be refused, as fast as they like.
     pub(super) fn log(&self, id: SessionId, peer: Peer, site: &Site) {
+        if let Self::Access(denied) = self {
+            return log_denied(denied, Some(id), peer, site);
+        }
         let Some(unlogged) = site.quotas.admit(self.kind(), Instant::now().into_std()) else { return };
         let unlogged = (unlogged > 0).then_some(unlogged);
         let route = &site.name;
         match self {
+            Self::Access(_) => {}
             Self::Dial { target, token, error } => log_dial_error(id, peer, site, (target, *token), error, unlogged),
-            Self::Resolve(error) => log_resolve_error(id, peer, site, error, self.reason(), unlogged),
-            Self::Access(Denied::Certificate(denied)) => {
-                let kind = Kind::CertificateRefused.id();
-                info!(kind, session = %id, client = %peer, route, unlogged, "refused: {denied}");
-            }
-            Self::Access(denied) => {
-                let kind = Kind::ClientDenied.id();
-                info!(kind, session = %id, client = %peer, route, unlogged, "refused: {denied}");
-            }
+            Self::Resolve(error) => log_resolve_error(id, peer, site, error, &self.reason(), unlogged),
             Self::OutOfOrder => {
                 let kind = Kind::OutOfOrder.id();
                 info!(kind, session = %id, client = %peer, route, unlogged, "refused: {}", self.reason());
@@ -76,8 +73,7 @@ impl Refusal {
 
     fn kind(&self) -> Kind {
         match self {
-            Self::Access(Denied::Address) => Kind::ClientDenied,
-            Self::Access(Denied::Certificate(_)) => Kind::CertificateRefused,
+            Self::Access(denied) => denied.kind(),
             Self::Dial { error: DialError::NotAllowed(_), .. } => Kind::TargetNotAllowed,
             Self::Dial { .. } => Kind::TargetUnreachable,
             Self::OutOfOrder => Kind::OutOfOrder,
@@ -88,13 +84,9 @@ impl Refusal {
     }
 
     /// What the client is told.
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Access(Denied::Address) => "Your address may not connect",
-            Self::Access(Denied::Certificate(CertificateDenied::NotAllowed { .. })) => {
-                "Your certificate is not allowed here"
-            }
-            Self::Access(Denied::Certificate(_)) => "A client certificate is needed",
+    fn reason(&self) -> Cow<'static, str> {
+        let reason = match self {
+            Self::Access(denied) => return denied.reason().into(),
             Self::Dial { error: DialError::NotAllowed(_), .. } => "This target is not allowed",
             Self::Dial { .. } => "Failed to connect to downstream server",
             Self::OutOfOrder => "This route is out of order: its configuration is broken",
@@ -109,11 +101,13 @@ impl Refusal {
                 "The token cannot be looked up now, try again later"
             }
             Self::TooManyFromAddress => "Too many connections from your address",
-        }
+        };
+        reason.into()
     }
 
     fn close_code(&self) -> CloseCode {
         match self {
+            Self::Access(denied) if denied.status() == StatusCode::SERVICE_UNAVAILABLE => CloseCode::TRY_AGAIN_LATER,
             Self::Access(_) | Self::Dial { error: DialError::NotAllowed(_), .. } => CloseCode::POLICY_VIOLATION,
             Self::Dial { .. } => CloseCode::INTERNAL_ERROR,
             Self::OutOfOrder
@@ -125,7 +119,8 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Access(_) | Self::Dial { error: DialError::NotAllowed(_), .. } => StatusCode::FORBIDDEN,
+            Self::Access(denied) => denied.status(),
+            Self::Dial { error: DialError::NotAllowed(_), .. } => StatusCode::FORBIDDEN,
             Self::Dial { error: DialError::TimedOut(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Dial { .. } => StatusCode::BAD_GATEWAY,
             Self::Resolve(ResolveError::NoToken(_)) => StatusCode::BAD_REQUEST,
@@ -139,16 +134,71 @@ impl Refusal {
     }
 
     /// A browser, known by its Origin, shows the HTTP status of a failed upgrade to nobody, only a Close frame: it gets
-    /// the 101 and then the reason. Others get the status; so do the old versions, whose Close says nothing.
-    pub(super) async fn answer(&self, client: &mut Stream, id: SessionId, request: &Request<()>, upgrade: &Upgrade) {
+    /// the 101 and then the reason. Others get the status; so do the old versions, whose Close says nothing, and whoever is
+    /// asked for a password: a browser that knows one sends it at a 401 only, and tries again by itself.
+    pub(super) async fn answer(
+        &self,
+        client: &mut Stream,
+        id: SessionId,
+        site: &Site,
+        request: &Request<()>,
+        upgrade: &Upgrade,
+    ) {
+        let challenges = site.access.challenges();
+        let (is_question, headers) = match self {
+            Self::Access(denied) => (denied.is_question(challenges), denied.headers(challenges)),
+            _ => (false, HeaderMap::new()),
+        };
         let reason = format!("{} (session {id})", self.reason());
         let shows_close = upgrade.protocol(TextFrames::Refuse).has_close_codes();
-        if shows_close && request.headers().contains_key(header::ORIGIN) {
+        if shows_close && !is_question && request.headers().contains_key(header::ORIGIN) {
             let mut answer = upgrade.answer().to_vec();
             encoder::close(&mut answer, Some(&Close::new(self.close_code(), reason)));
             farewell(client, &answer).await;
         } else {
-            refuse(client, self.status(), &reason, HeaderMap::new()).await;
+            refuse(client, self.status(), &reason, headers).await;
+        }
+    }
+}
+
+/// Why a client may not have a session, or a page where there is none. That a browser's first request shows nothing is how
+/// it learns that it should: of pages that is for those who look for it.
+pub(super) fn log_denied(denied: &Denied, session: Option<SessionId>, peer: Peer, site: &Site) {
+    let (route, session) = (&site.name, session.map(tracing::field::display));
+    if matches!(denied, Denied::Missing) && session.is_none() {
+        return debug!(client = %peer, route, "a page was refused: {denied}");
+    }
+    let Some(unlogged) = site.quotas.admit(denied.kind(), Instant::now().into_std()) else { return };
+    let unlogged = (unlogged > 0).then_some(unlogged);
+    let error = std::error::Error::source(denied);
+    match denied {
+        Denied::Address => {
+            let kind = Kind::ClientDenied.id();
+            info!(kind, session, client = %peer, route, unlogged, "refused: {denied}");
+        }
+        Denied::Certificate(_) => {
+            let kind = Kind::CertificateRefused.id();
+            info!(kind, session, client = %peer, route, unlogged, "refused: {denied}");
+        }
+        Denied::Busy | Denied::Unknown(_) => {
+            let kind = Kind::AccessUnknown.id();
+            warn!(kind, session, client = %peer, route, error, unlogged, "refused: {denied}");
+        }
+        Denied::TooManyFailures(_) => {
+            let kind = Kind::AddressBlocked.id();
+            warn!(kind, session, client = %peer, route, unlogged, "refused: {denied}");
+        }
+        Denied::Password { user } => {
+            let (kind, user) = (Kind::AccessRefused.id(), user.as_ref());
+            warn!(kind, session, client = %peer, route, user, unlogged, "refused: {denied}");
+        }
+        Denied::Origin(_) | Denied::Token(_) => {
+            let kind = Kind::AccessRefused.id();
+            warn!(kind, session, client = %peer, route, error, unlogged, "refused: {denied}");
+        }
+        Denied::Malformed | Denied::Missing | Denied::Service { .. } => {
+            let kind = Kind::AccessRefused.id();
+            info!(kind, session, client = %peer, route, unlogged, "refused: {denied}");
         }
     }
 }

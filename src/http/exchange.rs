@@ -41,6 +41,29 @@ pub struct Head {
     pub bytes_max: usize,
 }
 
+/// Who may have what a plain request asks for: gives the request back, or says why not.
+pub type Gate = Rc<dyn Fn(Request<()>) -> Pin<Box<dyn Future<Output = Result<Request<()>, Barred>>>>>;
+
+/// A plain request that is not served.
+#[derive(Debug)]
+pub struct Barred {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// For people.
+    pub text: String,
+    /// More headers.
+    pub headers: HeaderMap,
+}
+
+/// What plain requests get.
+#[derive(Clone, Default)]
+pub struct Plain {
+    /// From here; None: 405.
+    pub files: Option<Arc<Files>>,
+    /// If whoever asks is let through; None: everybody is.
+    pub gate: Option<Gate>,
+}
+
 /// A connection that asked for an upgrade.
 #[derive(Debug)]
 pub struct Incoming<S> {
@@ -94,12 +117,12 @@ impl From<hyper::Error> for Reason {
     }
 }
 
-/// Serves plain requests until one asks for an upgrade. Without `files`, each of them is answered with 405.
-pub async fn next_upgrade<S>(stream: S, files: Option<Arc<Files>>, head: &Head) -> Result<Incoming<S>, Closed>
+/// Serves plain requests until one asks for an upgrade.
+pub async fn next_upgrade<S>(stream: S, plain: Plain, head: &Head) -> Result<Incoming<S>, Closed>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let exchange = Rc::new(Exchange { files, ..Exchange::default() });
+    let exchange = Rc::new(Exchange { plain, ..Exchange::default() });
     let io = TokioIo::new(Stall::new(stream, head.timeout));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -141,12 +164,39 @@ fn is_upgrade(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// What the requests of one connection share.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Exchange {
-    files: Option<Arc<Files>>,
+    plain: Plain,
     /// The request that ends the exchange.
     upgrade: RefCell<Option<Request<()>>>,
     requests: Cell<u64>,
+}
+
+impl Plain {
+    async fn respond(self, request: Request<()>) -> Response<Body> {
+        let request = match &self.gate {
+            None => request,
+            Some(gate) => match gate(request).await {
+                Ok(request) => request,
+                Err(barred) => return barred.into_response(),
+            },
+        };
+        match self.files {
+            Some(files) => {
+                let (parts, ()) = request.into_parts();
+                files.respond(&parts.method, &parts.uri, parts.headers).await
+            }
+            None => files::nothing_here(),
+        }
+    }
+}
+
+impl Barred {
+    fn into_response(self) -> Response<Body> {
+        let mut response = response::whole(self.status, response::TEXT, format!("{}\n", self.text));
+        response.headers_mut().extend(self.headers);
+        response
+    }
 }
 
 struct Answering(Rc<Exchange>);
@@ -159,29 +209,28 @@ impl Service<Request<hyper::body::Incoming>> for Answering {
     fn call(&self, request: Request<hyper::body::Incoming>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let empty = body.is_end_stream();
+        parts.extensions.clear(); // hyper's own
         if is_upgrade(&parts.method, &parts.headers) && empty {
-            parts.extensions.clear(); // hyper's own
             self.0.upgrade.replace(Some(Request::from_parts(parts, ())));
             return Box::pin(pending());
         }
         self.0.requests.set(self.0.requests.get() + 1);
-        let files = self.0.files.clone();
+        let plain = self.0.plain.clone();
         Box::pin(async move {
-            let mut response = if is_upgrade(&parts.method, &parts.headers) {
+            let request = Request::from_parts(parts, ());
+            // never the query: it may hold a token
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let mut response = if is_upgrade(request.method(), request.headers()) {
                 response::error(StatusCode::BAD_REQUEST) // its first frames could not be told from its body
             } else {
-                match files {
-                    Some(files) => files.respond(&parts.method, &parts.uri, parts.headers).await,
-                    None => files::nothing_here(),
-                }
+                plain.respond(request).await
             };
             common_headers(response.headers_mut());
             if !empty {
                 // nobody reads the body, so the next request could not be found
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            // never the query: it may hold a token
-            debug!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "served");
+            debug!(%method, path, status = response.status().as_u16(), "served");
             Ok(response)
         })
     }

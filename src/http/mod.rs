@@ -19,7 +19,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use builtin::{Builtin, BuiltinError};
-pub use exchange::{Closed, Head, Incoming, Reason, next_upgrade};
+pub use exchange::{Barred, Closed, Gate, Head, Incoming, Plain, Reason, next_upgrade};
 pub use files::{Files, WebError};
 pub use refusal::{farewell, refuse};
 

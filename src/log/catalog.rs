@@ -193,6 +193,82 @@ Not allowed: add what the certificate says to `tls.client.allow`, or to
 Clients without encryption have no certificate: they must use https:// and
 wss://.",
         ),
+        Kind::AccessRefused => (
+            "A client was refused, for what it showed or did not show",
+            "\
+The client at @WEBSOCKIFY_CLIENT@ asked the route @WEBSOCKIFY_ROUTE@ for
+a session, or for a page, and did not show what the table [access] of the
+route's file asks for. The record itself says what was wrong; where a
+user is named, the password was wrong. Nothing of what was shown is logged.
+
+It was told so: a browser whose script wants a session by Close 1008,
+others by the HTTP status 401 or 403. A session without a password is
+refused with 401, because that makes a browser send the one it knows.
+
+An origin that is not among those that may connect: a page from elsewhere
+tries to use this route with what its visitor's browser knows, or a
+reverse proxy does not pass the Host header on. `access.origins` names
+pages that may.
+Many of these from one address: it has to wait longer each time, and a
+record says so. Not each is logged: a later one says how many were not.",
+        ),
+        Kind::AccessUnknown => (
+            "Who the clients of @WEBSOCKIFY_ROUTE@ are cannot be found out",
+            "\
+The service of access.forward-auth could not say whether the client at
+@WEBSOCKIFY_CLIENT@ may connect:
+    @WEBSOCKIFY_ERROR@
+or more passwords were to be checked than this machine can in time. The
+client was told to come back later, by Close 1013 or the HTTP status 503.
+Nobody gets in meanwhile; running sessions are not affected.
+
+Look at the service's own log, and try its URL from this machine. It has
+to answer 2xx, 401 or 403: a redirect to a login page is none of them.",
+        ),
+        Kind::AddressBlocked => (
+            "An address was wrong too often, and has to wait",
+            "\
+From the address of @WEBSOCKIFY_CLIENT@ came more wrong passwords or
+tokens than `limits.failures-per-address` of the route's file allows.
+Nothing that it shows is looked at for a while, which doubles with each
+further failure, up to a minute: Close 1008, or the HTTP status 429 with
+Retry-After. After ten quiet minutes all is forgotten. An IPv6 network
+of 64 bits counts as one address, and the same wrong thing shown again as
+one failure.
+
+If all clients come from one address, that of a reverse proxy, they wait
+together: raise the bound.",
+        ),
+        Kind::PasswordsInClear => (
+            "Passwords for @WEBSOCKIFY_ROUTE@ can be read on their way",
+            "\
+The route asks for passwords, and takes connections without TLS from
+other machines: whoever sees the packets sees the passwords.
+
+Set tls.mode = \"required\" in the route's file (--ssl-only), or let a
+reverse proxy on this machine do TLS, and listen on 127.0.0.1 or a Unix
+socket.",
+        ),
+        Kind::UsersRenewed => (
+            "Changed users are in force",
+            "\
+The file @WEBSOCKIFY_SOURCE@ has changed, and all of it can be used. New
+sessions and pages ask for the new users and passwords; running sessions go
+on.",
+        ),
+        Kind::UsersUnusable => (
+            "Not all users can be used",
+            "\
+    @WEBSOCKIFY_ERROR@
+
+If the file has changed while the daemon runs, the users stay as they
+were before. Whoever was to be removed can still log in, until the
+file is right again.
+A line is NAME:HASH, as these print it:
+    htpasswd -nB NAME
+    mkpasswd -m bcrypt
+Hashes that are too weak (MD5, SHA-1, DES) and yescrypt are not taken.",
+        ),
         Kind::ClientDenied => (
             "A client may not connect from its address",
             "\

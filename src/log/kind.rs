@@ -42,6 +42,18 @@ kinds! {
     TokensUnusable = 0x3b3001f5_1b45_4b4a_b93e_77e87ee19525,
     /// An address has as many connections as one may have.
     AddressFull = 0x20656979_6da4_4631_ab79_1da001858d1a,
+    /// A client that has not shown what its route asks for.
+    AccessRefused = 0xc1f9836d_cd9d_4146_bd21_2410ffa79b49,
+    /// Who a client is cannot be found out.
+    AccessUnknown = 0x154b2636_0c71_446e_88e7_4a1b54232913,
+    /// An address that was wrong too often.
+    AddressBlocked = 0x40e4eded_aa9b_4b7f_b43e_0aa7f2bdf740,
+    /// Passwords that come without TLS.
+    PasswordsInClear = 0xaa8dc111_67a1_4979_9311_c48cb3e90686,
+    /// Changed users are in force.
+    UsersRenewed = 0x4fbbb046_9a37_403d_b628_cf98c11272bc,
+    /// Changed users cannot be used.
+    UsersUnusable = 0xd032a0ca_b100_44bc_aaa0_af90c40bc3b1,
     /// A client whose address may not connect.
     ClientDenied = 0x089a59c6_18a5_4114_9051_2d48bb768de9,
     /// A client whose certificate is not believed, or names nobody who may have a session.
@@ -165,6 +177,7 @@ impl Kind {
                 | Self::Stopped
                 | Self::CertificateRenewed
                 | Self::TokensRenewed
+                | Self::UsersRenewed
                 | Self::AcceptResumed
                 | Self::ProgramStarted
                 | Self::ProgramEnded

@@ -50,6 +50,17 @@ impl ListenAddress {
         }
     }
 
+    /// Whether only programs of this machine can connect. Names are not looked up, but for `localhost`.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp { host: None, .. } => false,
+            Self::Tcp { host: Some(host), .. } => {
+                is_localhost(host) || host.parse::<IpAddr>().is_ok_and(|host| host.to_canonical().is_loopback())
+            }
+            Self::Unix { .. } => true,
+        }
+    }
+
     /// Whether both are the same socket, whatever permissions they ask for.
     pub fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {

@@ -4,12 +4,14 @@
 //! client is told so: it must not make the others wait.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+
+use crate::socket::network_of;
 
 /// So many connections of one address may be on their way out at a time, however low its bound is.
 const REFUSED_MIN: usize = 8;
@@ -35,14 +37,6 @@ pub struct AddressPermit {
     address: IpAddr,
     /// Whether it is below the bound.
     pub is_served: bool,
-}
-
-/// Whom an address belongs to: with IPv6 one client has a whole network of 64 bits.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
 }
 
 impl Admission {

@@ -100,6 +100,14 @@ pub enum SiteError {
         /// Its name.
         route: String,
     },
+    /// Who its clients are cannot be found out.
+    #[error("route '{route}': what decides about access is not usable")]
+    Access {
+        /// Its name.
+        route: String,
+        /// What is wrong.
+        source: SourceError,
+    },
     /// Its tokens cannot be looked up.
     #[error("route '{route}': the token source is not usable")]
     Tokens {
@@ -134,13 +142,26 @@ impl Site {
             let error = source::summary(&problems);
             warn!(kind = Kind::TokensUnusable.id(), route = name, source = %targets, error, "some of the tokens cannot be used");
         }
+        let access = Access::open(&route.access, route.limits.failures_per_address.get());
+        let (access, problems) = access.map_err(|source| SiteError::Access { route: name.clone(), source })?;
+        if !problems.is_empty() {
+            let error = source::summary(&problems);
+            warn!(kind = Kind::UsersUnusable.id(), route = name, error, "some of the users cannot be used");
+        }
+        if route.shows_passwords() {
+            warn!(
+                kind = Kind::PasswordsInClear.id(),
+                route = name,
+                "passwords are readable on their way here: set tls.mode = \"required\""
+            );
+        }
         let Route { heartbeat, text, record, limits, .. } = route.clone();
         Ok(Self {
             name,
             tls,
             files,
             service: Service::Relay(Box::new(targets)),
-            access: Access::open(&route.access),
+            access,
             heartbeat,
             text,
             recorder: record.map(|settings| Arc::new(Recorder::new(&route.name, settings))),
@@ -160,7 +181,7 @@ impl Site {
             tls: Tls::Off,
             files: None,
             service: Service::OutOfOrder,
-            access: Access::default(),
+            access: Access::unguarded(),
             heartbeat: None,
             text: TextFrames::default(),
             recorder: None,

@@ -39,7 +39,7 @@ impl Confinement {
     /// Why clients of `route` cannot reach its target through these units, and what to do. None: they can.
     pub fn excludes_target_of(&self, route: &Route) -> Option<String> {
         let egress = self.egress.as_ref()?;
-        if egress.covers(&Egress::of(&route.target, route.allow_targets.as_ref())) {
+        if egress.covers(&Egress::of_route(route)) {
             return None;
         }
         let allowed = match egress {

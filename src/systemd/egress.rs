@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::access::{Network, NetworkError};
+use crate::config::Route;
 use crate::socket::is_localhost;
 use crate::target::allow::{Allowed, AllowedTargets};
 use crate::target::{Settings, Target, source};
@@ -30,7 +31,16 @@ pub(super) fn destinations(networks: &[Network]) -> Vec<String> {
 }
 
 impl Egress {
-    pub(super) fn of(target: &Settings, allowed: Option<&AllowedTargets>) -> Self {
+    /// What a route's sessions need, and whoever decides about its clients.
+    pub(super) fn of_route(route: &Route) -> Self {
+        let allowed = route.allow_targets.as_ref();
+        let sessions = Self::of(&route.target, allowed);
+        let Some(forward) = &route.access.forward_auth else { return sessions };
+        let named = allowed.filter(|_| forward.target_header.is_some()).map_or(Self::None, Self::of_list);
+        sessions.and(Self::of_host(&forward.address.host)).and(named)
+    }
+
+    fn of(target: &Settings, allowed: Option<&AllowedTargets>) -> Self {
         match (target, allowed) {
             (Settings::Fixed(Target::Unix(_)), _) => Self::None,
             (Settings::Program | Settings::Fixed(Target::Program(_)), _) => Self::loopback(),

@@ -56,8 +56,10 @@ fn mounts(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     let fits: Vec<Fit> =
         paths.into_iter().filter_map(|path| Fit::path(path).map_err(|error| unfit.push(error)).ok()).collect();
     if !fits.is_empty() {
-        let tokens = if names_secrets_of_tokens(route) { ", tokens" } else { "" };
-        unit.because(&format!("web, tls{tokens}: what holds them is to be mounted first"));
+        let mut named = vec!["web", "tls"];
+        let pems = pems(route);
+        named.extend(tables(&pems).into_iter().filter(|table| *table != "tls"));
+        unit.because(&format!("{}: what holds them is to be mounted first", named.join(", ")));
     }
     for path in fits {
         unit.set_word("RequiresMountsFor", "", &path);
@@ -86,6 +88,7 @@ fn pems(route: &Route) -> Vec<(Cow<'static, str>, &Path)> {
     if let target::Settings::ByToken(tokens) = &route.target {
         pems.extend(tokens.source.pems().into_iter().map(|(key, pem)| (key.into(), pem)));
     }
+    pems.extend(route.access.pems().into_iter().map(|(key, pem)| (key.into(), pem)));
     let files = pems.into_iter().filter_map(|(key, pem)| match pem {
         Pem::File(path) => Some((key, path.as_path())),
         Pem::Credential(_) => None, // the business of whoever named it
@@ -93,9 +96,11 @@ fn pems(route: &Route) -> Vec<(Cow<'static, str>, &Path)> {
     files.collect()
 }
 
-/// Whether the tokens' source has a key, a password or a CA in a file.
-fn names_secrets_of_tokens(route: &Route) -> bool {
-    matches!(&route.target, target::Settings::ByToken(tokens) if !tokens.source.pems().is_empty())
+/// The tables that the keys of these stand in.
+fn tables<'a>(pems: &'a [(Cow<'static, str>, &Path)]) -> Vec<&'a str> {
+    let mut tables: Vec<&str> = pems.iter().filter_map(|(key, _)| key.split('.').next()).collect();
+    tables.dedup();
+    tables
 }
 
 /// The file or directory in which tokens are looked up.
@@ -111,13 +116,9 @@ fn credentials(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     if pems.is_empty() {
         return;
     }
-    let tables = match (&route.tls, names_secrets_of_tokens(route)) {
-        (Some(_), true) => "tls, tokens",
-        (None, true) => "tokens",
-        _ => "tls",
-    };
     unit.because(&format!(
-        "{tables}: systemd reads them as root, so that the service's user need not be able to; without a default, a missing"
+        "{}: systemd reads them as root, so that the service's user need not be able to; without a default, a missing",
+        tables(&pems).join(", ")
     ));
     unit.because("file would keep the service from starting, and nobody would say what is wrong");
     for (key, path) in pems {
@@ -206,7 +207,7 @@ fn socket_directory(path: &Path) -> &Path {
 
 /// The inherited sockets keep working under all of this: they are governed by the socket's unit.
 fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
-    let egress = Egress::of(&route.target, route.allow_targets.as_ref());
+    let egress = Egress::of_route(route);
     let is_fixed = !matches!(route.target, target::Settings::ByToken(_));
     if scope == Scope::System || egress == Egress::None {
         unit.because("what these units were made of: the daemon tells when its file has changed since");
@@ -245,7 +246,9 @@ fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
             return;
         }
     };
-    unit.because(if is_fixed && route.allow_targets.is_none() {
+    unit.because(if route.access.forward_auth.is_some() {
+        "target, tokens, targets.allow, access.forward-auth: the only places where the service may connect to"
+    } else if is_fixed && route.allow_targets.is_none() {
         "target: the only place where the service may connect to"
     } else {
         "target, tokens, targets.allow: the only places where the service may connect to"

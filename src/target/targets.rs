@@ -87,6 +87,14 @@ impl ResolveError {
             Self::Token { token, .. } => Some(*token),
         }
     }
+
+    /// The token, if whoever showed it may be guessing.
+    pub fn guess(&self) -> Option<TokenName> {
+        match self {
+            Self::Token { token, source: LookupError::Unknown | LookupError::Invalid(_) } => Some(*token),
+            _ => None,
+        }
+    }
 }
 
 impl Targets {
@@ -113,10 +121,13 @@ impl Targets {
     /// Where the session goes that an admitted client asks for, before `deadline`.
     pub async fn resolve(
         &self,
-        _: &Admitted,
+        admitted: &Admitted,
         request: &Request<()>,
         deadline: Instant,
     ) -> Result<Resolved, ResolveError> {
+        if let Some(target) = admitted.target() {
+            return Ok(Resolved { target: target.clone(), token: None, lease: Lease::default() });
+        }
         let (source, from, timeout, rechecks) = match &self.way {
             Way::Fixed(target) => {
                 return Ok(Resolved { target: target.clone(), token: None, lease: Lease::default() });

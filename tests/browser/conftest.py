@@ -124,12 +124,12 @@ class Proxy:
 def start_proxy(
     run: Callable[..., Program], websockify: str, certificate: Certificate
 ) -> Callable[..., Proxy]:
-    """Start `websockify --web /usr/share/novnc 0 localhost:PORT`, with TLS if asked for."""
+    """Start `websockify --web /usr/share/novnc 0 localhost:PORT`, with TLS or more if asked for."""
 
-    def start(target_port: int, *, tls: bool) -> Proxy:
+    def start(target_port: int, *, tls: bool, more: tuple[str, ...] = ()) -> Proxy:
         if not (NOVNC / "vnc.html").is_file():
             pytest.fail(f"{NOVNC} is missing: apt install novnc")
-        options = ["--web", str(NOVNC)]
+        options = ["--web", str(NOVNC), *more]
         if tls:
             options += ["--cert", str(certificate.file), "--key", str(certificate.key)]
         program = run(websockify, *options, "0", f"localhost:{target_port}")

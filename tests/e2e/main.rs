@@ -16,6 +16,7 @@ mod support;
 
 mod access;
 mod activation;
+mod authentication;
 mod base64;
 mod certificates;
 mod client_certificates;

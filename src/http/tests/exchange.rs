@@ -148,7 +148,7 @@ async fn time_until_let_go(files: Option<Arc<Files>>, input: &str, pipe: usize) 
     let (mut client, server) = duplex(pipe);
     let begin = Instant::now();
     client.write_all(input.as_bytes()).await.unwrap();
-    let ended = timeout(HEAD.timeout * 4, next_upgrade(server, files, &HEAD)).await;
+    let ended = timeout(HEAD.timeout * 4, next_upgrade(server, Plain { files, gate: None }, &HEAD)).await;
     let closed = ended.expect("the client is let go").unwrap_err();
     drop(client);
     (begin.elapsed(), closed)
@@ -175,7 +175,7 @@ async fn a_head_that_trickles_has_no_more_time() {
         }
     };
     let begin = Instant::now();
-    let serve = async { (next_upgrade(server, None, &HEAD).await, begin.elapsed()) };
+    let serve = async { (next_upgrade(server, Plain::default(), &HEAD).await, begin.elapsed()) };
     let ((result, time), ()) = tokio::join!(serve, trickle);
     assert!(matches!(result.unwrap_err().reason, Reason::Timeout));
     assert!(time < HEAD.timeout + Duration::from_secs(2), "{time:?}");
@@ -231,7 +231,7 @@ async fn the_last_answer_ends_the_connection_for_a_client_that_waits_for_its_end
             drop(client);
             output
         };
-        let (ended, output) = tokio::join!(next_upgrade(server, None, &HEAD), read);
+        let (ended, output) = tokio::join!(next_upgrade(server, Plain::default(), &HEAD), read);
         assert_eq!(answers(&output, true)[0].status, 405);
         assert!(matches!(ended.unwrap_err().reason, Reason::Finished));
         assert!(begin.elapsed() < Duration::from_millis(500), "after {:?}: {upgrade}", begin.elapsed());
@@ -241,7 +241,7 @@ async fn the_last_answer_ends_the_connection_for_a_client_that_waits_for_its_end
 #[tokio::test]
 async fn a_client_that_sends_too_much_still_reads_its_answer() {
     let (mut client, server) = connected().await;
-    let serve = next_upgrade(server, None, &HEAD);
+    let serve = next_upgrade(server, Plain::default(), &HEAD);
     let ask = async {
         client.write_all(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(100_000)).as_bytes()).await.unwrap();
         read_while_sending(client).await

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Closed, Directory, Files, Head, Web, next_upgrade};
+use super::{Closed, Directory, Files, Head, Plain, Web, next_upgrade};
 
 const HEAD: Head = Head { timeout: Duration::from_secs(15), bytes_max: 16 * 1024 };
 
@@ -38,7 +38,7 @@ struct Upgraded {
 async fn exchange(files: Option<Arc<Files>>, input: &[u8], pipe: usize) -> (Vec<u8>, Ended) {
     let (client, server) = duplex(pipe);
     let serve = async {
-        let mut incoming = next_upgrade(server, files, &HEAD).await?;
+        let mut incoming = next_upgrade(server, Plain { files, gate: None }, &HEAD).await?;
         let mut early = incoming.leftover.to_vec();
         incoming.stream.read_to_end(&mut early).await.unwrap();
         Ok(Upgraded { request: incoming.request, early, requests: incoming.requests })

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::{SourceError, summary};
+use super::{SourceError, summary, with_reasons};
 use crate::log::Kind;
 use crate::stamp::Stamp;
 
@@ -51,10 +51,20 @@ pub struct Reading<T> {
 /// previous.
 pub type Read<T> = fn(&[Document], Option<&T>) -> Result<Reading<T>, SourceError>;
 
+/// What is followed, for the records of its changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Tokens, or the key of tokens.
+    Tokens,
+    /// Users and their passwords.
+    Users,
+}
+
 /// A value that follows a file, or the files in a directory.
 pub struct Followed<T> {
     path: PathBuf,
     read: Read<T>,
+    subject: Subject,
     /// The value, and when the look at the files began that found it.
     current: RwLock<(Arc<T>, Instant)>,
     look: Mutex<Look<T>>,
@@ -81,7 +91,7 @@ struct Outcome<T> {
 
 impl<T: Send + Sync + 'static> Followed<T> {
     /// Reads `path` for the first time. The texts say what is wrong in it.
-    pub fn open(path: &Path, read: Read<T>) -> Result<(Self, Vec<String>), SourceError> {
+    pub fn open(path: &Path, read: Read<T>, subject: Subject) -> Result<(Self, Vec<String>), SourceError> {
         let absolute = std::path::absolute(path);
         let path = absolute.map_err(|source| SourceError::Read { path: path.to_owned(), source })?;
         let began = Instant::now();
@@ -90,12 +100,23 @@ impl<T: Send + Sync + 'static> Followed<T> {
         let seen = Seen { fingerprint: fingerprint(&documents), stamps };
         let Reading { value, problems } = read(&documents, None)?;
         let look = Mutex::new(Look { seen, running: None });
-        Ok((Self { path, read, current: RwLock::new((Arc::new(value), began)), look }, problems))
+        Ok((Self { path, read, subject, current: RwLock::new((Arc::new(value), began)), look }, problems))
     }
 
     /// The value, and the moment since which the files may have changed.
     pub fn current(&self) -> (Arc<T>, Instant) {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the files said a moment ago: within `limit`, or the files are on a disk that hangs, and the value is what it was.
+    pub async fn recent(&self, limit: Duration) -> Arc<T> {
+        let now = Instant::now();
+        let (value, looked) = self.current();
+        if now.saturating_duration_since(looked) < LOOK_INTERVAL {
+            return value;
+        }
+        let newer = self.newer_than(now.checked_sub(LOOK_INTERVAL).unwrap_or(now));
+        timeout(limit, newer).await.unwrap_or(value)
     }
 
     /// What the files said at `moment`, or later.
@@ -148,24 +169,40 @@ impl<T: Send + Sync + 'static> Followed<T> {
         match reading {
             Some(Ok(Reading { value, problems })) => {
                 current.0 = Arc::new(value);
-                let source = self.path.display();
                 if problems.is_empty() {
-                    info!(kind = Kind::TokensRenewed.id(), %source, "tokens changed: new sessions use the new ones");
+                    self.subject.log_renewed(&self.path);
                 } else {
-                    let error = summary(&problems);
-                    warn!(
-                        kind = Kind::TokensUnusable.id(), %source, error,
-                        "tokens changed, but not all can be used: the old ones stay"
-                    );
+                    self.subject.log_unusable(&self.path, "changed, but not all can be used", &summary(&problems));
                 }
             }
-            Some(Err(error)) if is_news => warn!(
-                kind = Kind::TokensUnusable.id(),
-                source = %self.path.display(),
-                error = &error as &dyn std::error::Error,
-                "tokens cannot be read: the old ones stay"
-            ),
+            Some(Err(error)) if is_news => {
+                self.subject.log_unusable(&self.path, "cannot be read", &with_reasons(&error));
+            }
             None | Some(Err(_)) => {}
+        }
+    }
+}
+
+impl Subject {
+    fn log_renewed(self, source: &Path) {
+        let source = source.display();
+        match self {
+            Self::Tokens => {
+                info!(kind = Kind::TokensRenewed.id(), %source, "tokens changed: new sessions use the new ones");
+            }
+            Self::Users => {
+                info!(kind = Kind::UsersRenewed.id(), %source, "users changed: new sessions use the new ones");
+            }
+        }
+    }
+
+    fn log_unusable(self, source: &Path, what: &str, error: &str) {
+        let source = source.display();
+        match self {
+            Self::Tokens => {
+                warn!(kind = Kind::TokensUnusable.id(), %source, error, "tokens {what}: the old ones stay");
+            }
+            Self::Users => warn!(kind = Kind::UsersUnusable.id(), %source, error, "users {what}: the old ones stay"),
         }
     }
 }
@@ -262,7 +299,7 @@ mod tests {
         fs::write(directory.path().join("one"), "one").unwrap();
         fs::write(directory.path().join("two"), "two").unwrap();
         symlink("one", &path).unwrap();
-        let followed = Followed::open(&path, read).unwrap().0;
+        let followed = Followed::open(&path, read, Subject::Tokens).unwrap().0;
         assert_eq!(*followed.current().0, "one");
         assert_eq!(now(&followed).await, "one");
         // As a secret's volume is changed: a link beside it, renamed over it.
@@ -290,7 +327,7 @@ mod tests {
         fs::create_dir(file("sub")).unwrap();
         fs::write(file("sub/c"), "c").unwrap();
         symlink("/nonexistent", file("dangling")).unwrap();
-        let followed = Followed::open(directory.path(), read).unwrap().0;
+        let followed = Followed::open(directory.path(), read, Subject::Tokens).unwrap().0;
         assert_eq!(now(&followed).await, "a|b");
         fs::remove_file(file("a")).unwrap();
         fs::write(file("z"), "z").unwrap();
@@ -302,7 +339,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tokens");
         fs::write(&path, "x").unwrap();
-        let followed = Arc::new(Followed::open(&path, read).unwrap().0);
+        let followed = Arc::new(Followed::open(&path, read, Subject::Tokens).unwrap().0);
         let began = Instant::now();
         let asking: Vec<_> = (0..1000)
             .map(|_| {
@@ -319,7 +356,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_or_far_too_large_is_an_error_at_the_start() {
-        let missing = Followed::open(Path::new("/nonexistent/tokens"), read).unwrap_err();
+        let missing = Followed::open(Path::new("/nonexistent/tokens"), read, Subject::Tokens).unwrap_err();
         assert_eq!(missing.to_string(), "cannot read /nonexistent/tokens");
         let large = tempfile::NamedTempFile::new().unwrap();
         large.as_file().set_len(100).unwrap();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::request::Builder;
 use http::{Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -94,6 +95,15 @@ pub struct Http {
 impl Url {
     /// `https://HOST/PATH?token=%s`, as the original had it.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
+        Self::divided(text, halves)
+    }
+
+    /// `https://HOST/PATH`, where no token goes.
+    pub fn whole(text: &str) -> Result<Self, UrlError> {
+        Self::divided(text, |path| Some((path.to_owned(), String::new())))
+    }
+
+    fn divided(text: &str, halves: impl Fn(&str) -> Option<(String, String)>) -> Result<Self, UrlError> {
         let (scheme, rest) = text.split_once("://").ok_or(UrlError::Form)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
@@ -125,6 +135,26 @@ impl Url {
             after: Secret(after),
             credentials: credentials.map(decoded).transpose().map_err(|_| UrlError::Form)?,
         })
+    }
+
+    /// A request for `path`, as far as all are alike.
+    pub fn get(&self, path: &str) -> Builder {
+        let request = Request::builder()
+            .uri(path)
+            .header(header::HOST, &self.authority)
+            .header(header::USER_AGENT, "websockify")
+            .header(header::CONNECTION, "close");
+        match &self.credentials {
+            Some(Secret(credentials)) => {
+                request.header(header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials)))
+            }
+            None => request,
+        }
+    }
+
+    /// Path and query, of a URL in which no token goes.
+    pub fn path(&self) -> &str {
+        &self.before.0
     }
 
     /// What is asked for. None: such a token could not be told from the directory that it stands in.
@@ -174,7 +204,7 @@ impl Http {
     pub async fn look_up(&self, token: &Token, limit: Duration) -> Result<Target, LookupError> {
         let path = self.url.with(token.as_str()).ok_or(LookupError::Unknown)?;
         let wire = self.service.connect(limit).await?;
-        let (status, body) = exchange(wire, self.request(&path)?).await?;
+        let (status, body) = exchange(wire, self.request(&path)?, read).await?;
         match status {
             _ if status.is_success() && body.trim_ascii().is_empty() => Err(LookupError::Unknown),
             _ if status.is_success() => {
@@ -199,23 +229,22 @@ impl Http {
             Format::Text => "text/plain, */*",
             Format::Json => "application/json, */*",
         };
-        let mut request = Request::builder()
-            .uri(path)
-            .header(header::HOST, &self.url.authority)
-            .header(header::USER_AGENT, "websockify")
-            .header(header::ACCEPT, accept)
-            .header(header::CONNECTION, "close");
-        if let Some(Secret(credentials)) = &self.url.credentials {
-            request = request.header(header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials)));
-        }
         // The URL was tried with another token when the route was read.
-        request.body(Empty::new()).map_err(|_| SourceError::Request)
+        self.url.get(path).header(header::ACCEPT, accept).body(Empty::new()).map_err(|_| SourceError::Request)
     }
 }
 
-/// One request, and its answer.
-async fn exchange(wire: Wire, request: Request<Empty<Bytes>>) -> Result<(StatusCode, Bytes), SourceError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(wire)).await.map_err(SourceError::Http)?;
+/// One request, and what `read` makes of its answer.
+pub async fn exchange<T>(
+    wire: Wire,
+    request: Request<Empty<Bytes>>,
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, SourceError>,
+) -> Result<T, SourceError> {
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(ANSWER_BYTES_MAX)
+        .handshake(TokioIo::new(wire))
+        .await
+        .map_err(SourceError::Http)?;
     let mut connection = pin!(connection);
     let mut answered = pin!(async { read(sender.send_request(request).await.map_err(SourceError::Http)?).await });
     tokio::select! {

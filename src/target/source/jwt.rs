@@ -5,7 +5,8 @@
 //! second. Pure but for the clock. Encrypted tokens (JWE) are not read: no well-kept library in Rust decrypts them.
 
 use std::path::Path;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -17,9 +18,8 @@ use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{AlgorithmIdentifier, CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, alg_id};
 use rustls::server::ParsedCertificate;
 use serde_json::Value;
-use tokio::time::timeout;
 
-use super::followed::{Document, Followed, LOOK_INTERVAL, Reading};
+use super::followed::{Document, Followed, Reading, Subject};
 use super::{Found, LookupError, SourceError, answer};
 use crate::target::token::Token;
 use crate::tls::provider;
@@ -35,6 +35,15 @@ pub struct Jwt {
 pub struct JwtKey {
     key: DecodingKey,
     validation: Validation,
+}
+
+/// What a token says.
+#[derive(Debug)]
+pub struct Claims {
+    /// An object.
+    pub all: Value,
+    /// Its `exp`.
+    pub until: Option<SystemTime>,
 }
 
 /// A key that cannot be used.
@@ -59,20 +68,18 @@ pub enum JwtKeyError {
 impl Jwt {
     /// Reads the key.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let (key, _) = Followed::open(path, read)?;
+        let (key, _) = Followed::open(path, read, Subject::Tokens)?;
         Ok(Self { key })
     }
 
     /// Where `token` leads, if it is one that the key has signed.
     pub async fn look_up(&self, token: &Token, limit: Duration) -> Result<Found, LookupError> {
-        let now = Instant::now();
-        let (mut key, looked) = self.key.current();
-        if now.saturating_duration_since(looked) >= LOOK_INTERVAL {
-            // A disk that hangs does not make the key a wrong one.
-            let newer = self.key.newer_than(now.checked_sub(LOOK_INTERVAL).unwrap_or(now));
-            key = timeout(limit, newer).await.unwrap_or(key);
-        }
-        key.verify(token.as_str())
+        self.key(limit).await.verify(token.as_str())
+    }
+
+    /// The key, as its file had it a moment ago. A disk that hangs does not make it a wrong one.
+    pub async fn key(&self, limit: Duration) -> Arc<JwtKey> {
+        self.key.recent(limit).await
     }
 }
 
@@ -124,6 +131,14 @@ impl JwtKey {
 
     /// Where a token leads, and until when.
     pub fn verify(&self, token: &str) -> Result<Found, LookupError> {
+        let Claims { all, until } = self.claims(token)?;
+        let target = answer::object(&all);
+        let target = target.map_err(|_| LookupError::Invalid("its claims 'host' and 'port' are no target"))?;
+        Ok(Found { target, until })
+    }
+
+    /// What a token says, if the key has signed it and its time is now.
+    pub fn claims(&self, token: &str) -> Result<Claims, LookupError> {
         match token.split('.').count() {
             3 => {}
             5 => return Err(LookupError::Invalid("it is encrypted (JWE), which is not supported")),
@@ -139,10 +154,8 @@ impl JwtKey {
             ErrorKind::InvalidClaimFormat(_) => LookupError::Invalid("its times are not numbers"),
             _ => LookupError::Invalid("it is not well-formed"),
         })?;
-        let target = answer::object(&claims.claims);
-        let target = target.map_err(|_| LookupError::Invalid("its claims 'host' and 'port' are no target"))?;
         let until = claims.claims["exp"].as_f64().and_then(|exp| Duration::try_from_secs_f64(exp).ok());
-        Ok(Found { target, until: until.and_then(|exp| UNIX_EPOCH.checked_add(exp)) })
+        Ok(Claims { all: claims.claims, until: until.and_then(|exp| UNIX_EPOCH.checked_add(exp)) })
     }
 }
 

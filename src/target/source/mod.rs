@@ -28,8 +28,8 @@ use super::Target;
 use super::allow::Reach;
 use super::dial::DialError;
 use super::token::Token;
-use crate::tls::{Authorities, Pem, TlsError};
-use answer::AnswerError;
+use crate::tls::{Pem, TlsError};
+pub use answer::AnswerError;
 use directory::{Names, Sockets};
 use http::Http;
 use jwt::{Jwt, JwtKeyError};
@@ -199,10 +199,7 @@ impl Settings {
 
     /// The files that hold what is needed to ask or to believe it, each under its key in the table `[tokens]`.
     pub fn pems(&self) -> Vec<(&'static str, &Pem)> {
-        let ca = self.address().and_then(|address| match &address.tls {
-            Some(Authorities::File(pem)) => Some(("tokens.ca", pem)),
-            _ => None,
-        });
+        let ca = self.address().and_then(service::Address::ca).map(|pem| ("tokens.ca", pem));
         match self {
             Self::Http(_) => ca.into_iter().collect(),
             Self::Jwt(key) => vec![("tokens.source", key)],

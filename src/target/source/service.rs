@@ -20,7 +20,7 @@ use crate::target::Target;
 use crate::target::allow::Reach;
 use crate::target::dial::dial;
 use crate::tls::client::client_config;
-use crate::tls::{Authorities, TlsError};
+use crate::tls::{Authorities, Pem, TlsError};
 
 /// Where a service is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,16 @@ pub struct Address {
     pub port: u16,
     /// None: without TLS.
     pub tls: Option<Authorities>,
+}
+
+impl Address {
+    /// The file by which its certificate is judged.
+    pub fn ca(&self) -> Option<&Pem> {
+        match &self.tls {
+            Some(Authorities::File(pem)) => Some(pem),
+            _ => None,
+        }
+    }
 }
 
 /// A service in use.

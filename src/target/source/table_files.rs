@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::followed::{Document, Followed, LOOK_INTERVAL, Reading};
+use super::followed::{Document, Followed, LOOK_INTERVAL, Reading, Subject};
 use super::table::Table;
 use super::{LookupError, SourceError, with_reasons};
 use crate::target::Target;
@@ -29,7 +29,7 @@ struct Tables(BTreeMap<PathBuf, Arc<Table>>);
 impl TableFiles {
     /// Reads them. Wrong lines are in the texts, and the others count: the file may be older than this program.
     pub fn open(path: &Path) -> Result<(Self, Vec<String>), SourceError> {
-        let (tables, problems) = Followed::open(path, read)?;
+        let (tables, problems) = Followed::open(path, read, Subject::Tokens)?;
         Ok((Self { tables }, problems))
     }
 

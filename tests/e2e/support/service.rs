@@ -29,6 +29,11 @@ impl<T: std::io::Read + Write> Wire for T {}
 impl HttpService {
     /// `answer` gets the first line of a request and writes the whole answer.
     pub fn start(answer: impl Fn(&str, &mut dyn Write) + Send + Sync + 'static) -> Self {
+        Self::start_with_heads(move |head, wire| answer(head.lines().next().unwrap(), wire))
+    }
+
+    /// The same, with the whole head of a request.
+    pub fn start_with_heads(answer: impl Fn(&str, &mut dyn Write) + Send + Sync + 'static) -> Self {
         Self::serve(None, answer)
     }
 
@@ -42,7 +47,7 @@ impl HttpService {
             .with_no_client_auth()
             .with_single_cert(vec![chain], key)
             .unwrap();
-        Self::serve(Some(Arc::new(config)), answer)
+        Self::serve(Some(Arc::new(config)), move |head, wire| answer(head.lines().next().unwrap(), wire))
     }
 
     fn serve(tls: Option<Arc<ServerConfig>>, answer: impl Fn(&str, &mut dyn Write) + Send + Sync + 'static) -> Self {
@@ -65,7 +70,7 @@ impl HttpService {
                     }
                     let head = String::from_utf8(head).unwrap();
                     kept.lock().unwrap().push(head.clone());
-                    answer(head.lines().next().unwrap(), &mut wire);
+                    answer(&head, &mut wire);
                     let _ = wire.flush();
                 });
             }
