@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use websockify::access::certificate::{CertificateRule, Pattern};
-use websockify::cli::{self, Answer, Classic, Command, Exit, Routes, Serve};
+use websockify::cli::{self, Action, Answer, Classic, Command, Exit, Routes, Serve};
 use websockify::config::{Route, load_directory};
 use websockify::log::{self, Syslog, SyslogServer};
 use websockify::program::settings::{Isolation, Port, Role, Supervision};
@@ -22,6 +22,7 @@ use websockify::record::{Naming, Settings};
 use websockify::replay::Speed;
 use websockify::server::Lifetime;
 use websockify::server::address::ListenAddress;
+use websockify::systemd::generator::Scope;
 use websockify::target::{self, Target};
 use websockify::{http, tls};
 
@@ -687,6 +688,30 @@ fn convert_refuses_what_a_file_cannot_say() {
 }
 
 /// What `check` returns, writes, and complains about, with the directory's name taken out.
+#[test]
+fn the_program_of_one_route_is_started_and_stopped() {
+    let start = start_directory();
+    let understood = |line: &str| match parse_in(line, start.path()) {
+        Ok(Command::Program(program)) => program,
+        other => panic!("'{line}': {other:?}"),
+    };
+    let program = |scope, action| cli::Program { route: "vnc".to_owned(), scope, action };
+    let routes = || PathBuf::from("/etc/websockify");
+    assert_eq!(understood("program start vnc"), program(Scope::System, Action::Start(routes())));
+    assert_eq!(
+        understood("program start --user --config=/home/a/r vnc"),
+        program(Scope::User, Action::Start("/home/a/r".into()))
+    );
+    assert_eq!(understood("program stop vnc"), program(Scope::System, Action::Stop));
+    assert_eq!(understood("program stop --if-over vnc"), program(Scope::System, Action::StopIfOver));
+    // As the unit of the program calls it.
+    let place = Action::Place { port: Some(5901), respawn: true };
+    assert_eq!(understood("program place --port=5901 --respawn vnc"), program(Scope::System, place));
+    for line in ["program", "program start", "program start a b", "program run vnc"] {
+        assert_eq!(refused(line).exit, Exit::Usage, "{line}");
+    }
+}
+
 fn check_routes(directory: &Path, names: &[&str]) -> (Exit, String, String) {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     let (mut out, mut problems) = (Vec::new(), Vec::new());

@@ -27,7 +27,7 @@ pub use classic::Classic;
 pub use convert::convert;
 pub use exit::{Answer, Exit};
 pub use generate::{Generate, parse_generator};
-pub use program::Program;
+pub use program::{Action, Program};
 pub use replay::{Replay, summarize};
 
 use clap::CommandFactory as _;

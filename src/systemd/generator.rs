@@ -136,6 +136,8 @@ pub(crate) fn misfits(route: &Route, all: &[Loaded]) -> Vec<(Option<usize>, Stri
     let heading = Heading { name: route.name.clone(), source: None, description: None, problems: Vec::new() };
     let (_, unfit) = service::drop_in(&heading, Some(route), Scope::System);
     misfits.extend(unfit.into_iter().map(|unfit| (None, unfit.to_string())));
+    let program = route.program.as_ref().and_then(|program| program::misfit(program, Scope::System));
+    misfits.extend(program.map(|misfit| (None, misfit.to_owned())));
     misfits.extend(recordings::misfit(route, all.iter().map(|loaded| &loaded.route)).map(|misfit| (None, misfit)));
     misfits
 }

@@ -173,6 +173,16 @@ def test_program_and_proxy_are_seen_together(machine: Machine) -> None:
     status = machine.run("systemctl", "status", program_unit())
     assert f"{SERVER} 5901" in status
     assert "serving" in status
+    # A reload cannot start it anew, and says so; a restart does.
+    text = machine.read("/etc/websockify/vnc.toml")
+    machine.write("/etc/websockify/vnc.toml", text.replace("GREETING", "WELCOME"))
+    machine.run("systemctl", "reload", service())
+    wait_for_status(machine, "[program] has changed, and no reload can start a program anew")
+    assert ask(machine) == pid
+    machine.run("systemctl", "restart", service())
+    before, pid = pid, ask(machine)
+    assert pid != before
+    assert servers(machine) == [pid]
     # The manager that made it is read-only to the daemon, as to everybody: it has no right to stop what it relays to.
     daemon = machine.main_pid(service())
     ids = machine.run("stat", "--format=%u %g", f"/proc/{daemon}").split()

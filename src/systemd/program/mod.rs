@@ -45,6 +45,9 @@ use crate::program::settings::{Isolation, Role, Settings, Supervision};
 use crate::program::state::{Phase, State};
 use crate::program::{Preload, ProgramError};
 
+/// What systemd is not asked to do yet.
+const PER_SESSION: &str = "per-session = true: systemd runs no program for each session; write supervisor = \"child\"";
+
 /// So many of a program's last lines say why it cannot be started.
 const LAST_LINES: usize = 5;
 
@@ -183,9 +186,6 @@ impl Supervised {
         if program.supervision == Supervision::Child {
             return Err(not_ours("supervisor = \"child\": the daemon itself starts the program"));
         }
-        if matches!(program.role, Role::PerSession { .. }) {
-            return Err(not_ours("per-session = true: each session starts a program of its own"));
-        }
         match misfit(program, self.manager.scope) {
             Some(what) => Err(not_ours(what)),
             None => Ok(program),
@@ -265,6 +265,7 @@ impl Supervised {
 pub(super) fn misfit(program: &Settings, scope: Scope) -> Option<&'static str> {
     match scope {
         _ if program.supervision == Supervision::Child => None,
+        _ if matches!(program.role, Role::PerSession { .. }) => Some(PER_SESSION),
         Scope::User if has_private_network(program) => Some(
             "isolation = \"private-network\": only the system's manager can make networks; write isolation = \"rebind\"",
         ),
