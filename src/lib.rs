@@ -24,7 +24,7 @@
 //! | [`replay`] | the target that says again what a recording holds, and the summary of one |
 //! | [`access`] | who may connect |
 //! | `beneath` | files below a directory, and none above it |
-//! | [`tls`] | the first byte, certificates and their renewal |
+//! | [`tls`] | the first byte, certificates and their renewal, whose certificates of clients are believed |
 //! | [`http`] | requests and files, up to an upgrade |
 //! | [`target`] | where sessions go, and how to get there |
 //! | [`program`] | a wrapped program: started, moved to loopback, watched and ended |

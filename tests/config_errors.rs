@@ -383,16 +383,16 @@ fn wrong_values_of_tls() {
             "vnc.toml:6:15: '1.1' is not a value of 'tls.min-version': write \"1.2\" or \"1.3\"",
             "vnc.toml:7:11: 'tls.ciphers': 'aNUL' is not a cipher suite or a word for some: write OpenSSL's names, such as \
              \"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384\" or \"HIGH:!AES128\"",
-            "vnc.toml:8:3: 'tls.certificates.1.certificate' is missing: write certificate = \"/etc/ssl/vnc.pem\"",
-            "vnc.toml:10:2: 'tls.client.ca' is missing: write ca = \"/etc/websockify/ca.pem\"",
+            "vnc.toml:8:1: 'tls.certificates.1.certificate' is missing: write certificate = \"/etc/ssl/vnc.pem\"",
+            "vnc.toml:10:1: 'tls.client.ca' is missing: write ca = \"/etc/websockify/ca.pem\"",
             "vnc.toml:11:8: 'always' is not a value of 'tls.client.mode': write \"required\" or \"optional\"",
-            "vnc.toml:12:3: 'tls.client.allow' names nobody: write what a certificate must say, such as { cn = \
+            "vnc.toml:12:1: 'tls.client.allow' names nobody: write what a certificate must say, such as { cn = \
              [\"jane@example.com\"] }, or leave it out to let in every certificate of the CA",
-            "vnc.toml:13:3: 'tls.client.allow' names nobody: write what a certificate must say, such as { cn = \
+            "vnc.toml:13:1: 'tls.client.allow' names nobody: write what a certificate must say, such as { cn = \
              [\"jane@example.com\"] }, or leave it out to let in every certificate of the CA",
             "vnc.toml:16:16: 'abc' is not a SHA-256 of a public key: write the 64 digits that `openssl x509 -in CERTIFICATE \
              -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum` prints, or their base64",
-            "vnc.toml:17:1: unknown key 'tls.client.allow.email': did you mean 'san-email'?",
+            "vnc.toml:17:1: unknown key 'tls.client.allow.email': known are cn, ou, san-dns, san-email, san-uri, spki-sha256",
         ],
     );
     expect_in_route(
