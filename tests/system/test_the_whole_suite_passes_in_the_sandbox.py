@@ -49,6 +49,7 @@ IN_A_NAMESPACE = (
 ELSEWHERE = {
     "programs::": "programs are wrapped by a command line here, which is no unit's",
     "record::a_full_disk": "the test mounts a disk, as root",
+    "authentication::hashes_of_htpasswd": "htpasswd and mkpasswd are not in the machines",
     "client_certificates::": "openssl, which makes the certificates, is not in the machines",
     "handshake_rules::": "openssl, which makes the certificates, is not in the machines",
     "token_services::": "Redis, and openssl which signs the tokens, are not in the machines",
