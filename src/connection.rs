@@ -34,6 +34,7 @@ use crate::session::SessionId;
 use crate::socket::{Peer, Socket};
 use crate::target::Target;
 use crate::target::dial::dial;
+use crate::target::grants::Use;
 use crate::target::lease::{Lease, Over};
 use crate::target::targets::{Resolved, Targets};
 use crate::target::token::TokenName;
@@ -188,7 +189,7 @@ async fn reach(
     deadline: Instant,
 ) -> Result<(Backend, Option<User>), Refusal> {
     let admitted = site.access.admit(request, caller, deadline).await?;
-    let Resolved { target, token, lease } =
+    let Resolved { target, token, lease, granted } =
         targets.resolve(&admitted, request, deadline).await.inspect_err(|error| {
             if let Some(guess) = error.guess() {
                 site.access.token_failed(caller, guess);
@@ -196,8 +197,24 @@ async fn reach(
         })?;
     let lease = lease.up_to(admitted.until());
     let limit = site.limits.connect_timeout.min(deadline - Instant::now());
-    match dial(&target, targets.reach(), limit).await {
-        Ok(socket) => Ok((Backend { socket, target, token, lease }, admitted.into_user())),
+    match dial(&target, targets.reach(granted.as_ref()), limit).await {
+        Ok(socket) => {
+            let user = granted.as_ref().and_then(Use::user).map(|name| User { name: name.to_owned() });
+            let user = admitted.into_user().or(user);
+            if let Some(uses_left) = granted.map(Use::spend) {
+                info!(
+                    kind = Kind::GrantUsed.id(),
+                    client = %caller.peer,
+                    target = %target,
+                    route = site.name,
+                    user = user.as_ref().map(tracing::field::display),
+                    token = token.map(tracing::field::display),
+                    uses_left,
+                    "a grant was used"
+                );
+            }
+            Ok((Backend { socket, target, token, lease }, user))
+        }
         Err(error) => Err(Refusal::Dial { target, token, error }),
     }
 }

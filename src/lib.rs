@@ -20,6 +20,7 @@
 //! | [`startup`] | from a command to a running daemon |
 //! | [`server`] | listeners, workers, limits, reload, and the drain at the end. Knows no protocol |
 //! | `connection` | the story of one connection |
+//! | [`control`] | what `websockify grant` and the daemon say to each other |
 //! | [`systemd`] | the sockets that systemd passes, and what it is told |
 //! | [`replay`] | the target that says again what a recording holds, and the summary of one |
 //! | [`access`] | who may connect |
@@ -53,6 +54,7 @@ mod built_in;
 pub mod cli;
 pub mod config;
 mod connection;
+pub mod control;
 pub mod demo;
 pub mod http;
 pub mod limits;

@@ -95,6 +95,7 @@ fn carry_out(command: Command, directory: &Path) -> Exit {
         }
         Command::Generate(generate) => return generate.run(),
         Command::Program(program) => return program.run(),
+        Command::Grant(grant) => return grant.run(),
         Command::Convert(arguments) => return cli::convert(&arguments, directory).print(),
         Command::Classic(classic) => run_classic(*classic),
         Command::Demo(address) => run_demo(address),

@@ -74,7 +74,7 @@ fn unknown_keys() {
     expect_in_route(
         "  proxy = {}",
         &[
-            "vnc.toml:3:3: unknown key 'proxy': known are description, listen, listen-mode, target, tokens, targets, program, exit-idle, \
+            "vnc.toml:3:3: unknown key 'proxy': known are description, listen, listen-mode, target, tokens, grants, targets, program, exit-idle, \
              web, tls, access, websocket, record, limits",
         ],
     );

@@ -19,9 +19,10 @@ use websockify::log::catalog;
 const OPTIONS_PAGE: &str = "packaging/man/websockify.1";
 const KEYS_PAGE: &str = "packaging/man/websockify.toml.5";
 /// The tables of a route's file; the first is what stands before all tables.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "",
     "tokens",
+    "grants",
     "targets",
     "program",
     "web",
@@ -129,6 +130,7 @@ fn the_page_of_the_options_names_every_exit_status() {
         cli::Exit::ClassicUsage,
         cli::Exit::Config,
         cli::Exit::NotBuilt,
+        cli::Exit::Refused,
         cli::Exit::Success,
         cli::Exit::SystemError,
         cli::Exit::Usage,
@@ -251,8 +253,11 @@ fn every_example_of_the_pages_passes_check() {
             _ => format!("listen = \"{}\"\n", 20_000 + number),
         };
         let is_program = table == "program" && key != "command";
-        let target =
-            if key == "target" || table == "tokens" || is_program { "" } else { "target = \"localhost:5900\"\n" };
+        let target = if key == "target" || table == "tokens" || table == "grants" || is_program {
+            ""
+        } else {
+            "target = \"localhost:5900\"\n"
+        };
         let heading = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         let companion = match (table.as_str(), key.as_str()) {
             ("web", "follow-symlinks" | "listing") => "root = \"/usr/share/novnc\"\n",

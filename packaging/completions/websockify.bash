@@ -28,6 +28,9 @@ _websockify() {
             websockify,generate)
                 cmd="websockify__subcmd__generate"
                 ;;
+            websockify,grant)
+                cmd="websockify__subcmd__grant"
+                ;;
             websockify,help)
                 cmd="websockify__subcmd__help"
                 ;;
@@ -51,6 +54,9 @@ _websockify() {
                 ;;
             websockify__subcmd__help,generate)
                 cmd="websockify__subcmd__help__subcmd__generate"
+                ;;
+            websockify__subcmd__help,grant)
+                cmd="websockify__subcmd__help__subcmd__grant"
                 ;;
             websockify__subcmd__help,help)
                 cmd="websockify__subcmd__help__subcmd__help"
@@ -113,7 +119,7 @@ _websockify() {
 
     case "${cmd}" in
         websockify)
-            opts="-v -D -6 -h -V --verbose --traffic --record --daemon --run-once --timeout --idle-timeout --cert --key --key-password --ssl-only --ssl-target --verify-client --cafile --ssl-version --ssl-ciphers --unix-listen --unix-listen-mode --unix-target --inetd --web --web-auth --file-only --wrap-mode --prefer-ipv6 --target-config --token-plugin --token-source --host-token --allow-target --auth-plugin --auth-source --heartbeat --log-file --syslog --legacy-syslog --auto-pong --libserver --help --version serve check convert generate program replay demo help"
+            opts="-v -D -6 -h -V --verbose --traffic --record --daemon --run-once --timeout --idle-timeout --cert --key --key-password --ssl-only --ssl-target --verify-client --cafile --ssl-version --ssl-ciphers --unix-listen --unix-listen-mode --unix-target --inetd --web --web-auth --file-only --wrap-mode --prefer-ipv6 --target-config --token-plugin --token-source --host-token --allow-target --auth-plugin --auth-source --heartbeat --log-file --syslog --legacy-syslog --auto-pong --libserver --help --version serve check convert generate grant program replay demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -282,8 +288,46 @@ _websockify() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        websockify__subcmd__grant)
+            opts="-h --target --ttl --once --uses --user --json --config --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uses)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         websockify__subcmd__help)
-            opts="serve check convert generate program replay demo help"
+            opts="serve check convert generate grant program replay demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -339,6 +383,20 @@ _websockify() {
             return 0
             ;;
         websockify__subcmd__help__subcmd__generate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__help__subcmd__grant)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -47,8 +47,8 @@ complete -c websockify -n "__fish_websockify_needs_command" -l target-config -d 
 complete -c websockify -n "__fish_websockify_needs_command" -l token-plugin -d 'Look up where a token leads, by a plugin named below' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l token-source -d 'Where the plugin looks: a file, a directory, a URL, a server' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l allow-target -d 'Sessions may go to NETWORK, NETWORK:PORTS or unix:PATH only' -r
-complete -c websockify -n "__fish_websockify_needs_command" -l auth-plugin -d '(*) Ask a plugin who may connect' -r
-complete -c websockify -n "__fish_websockify_needs_command" -l auth-source -d '(*) The argument of the auth plugin' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l auth-plugin -d 'Ask a plugin, named below, who may connect' -r
+complete -c websockify -n "__fish_websockify_needs_command" -l auth-source -d 'What the plugin wants: USER:PASSWORD, origins, or names' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l heartbeat -d 'Ping clients so often' -r
 complete -c websockify -n "__fish_websockify_needs_command" -l log-file -d 'Log to FILE as well' -r -F
 complete -c websockify -n "__fish_websockify_needs_command" -l syslog -d 'Log to syslog as well: HOST:PORT over UDP, or a socket\'s path' -r
@@ -60,7 +60,7 @@ complete -c websockify -n "__fish_websockify_needs_command" -l ssl-only -d 'Refu
 complete -c websockify -n "__fish_websockify_needs_command" -l ssl-target -d '(*) Speak TLS to the target'
 complete -c websockify -n "__fish_websockify_needs_command" -l verify-client -d 'Ask TLS clients for a certificate'
 complete -c websockify -n "__fish_websockify_needs_command" -l inetd -d 'Take the socket from standard input; no source port'
-complete -c websockify -n "__fish_websockify_needs_command" -l web-auth -d '(*) Ask for authentication of plain requests too'
+complete -c websockify -n "__fish_websockify_needs_command" -l web-auth -d 'Ask for authentication of plain requests too'
 complete -c websockify -n "__fish_websockify_needs_command" -l file-only -d 'Accepted, directories are never listed'
 complete -c websockify -n "__fish_websockify_needs_command" -s 6 -l prefer-ipv6 -d 'Prefer IPv6 addresses to listen on'
 complete -c websockify -n "__fish_websockify_needs_command" -l host-token -d 'The token is the host of the request'
@@ -73,6 +73,7 @@ complete -c websockify -n "__fish_websockify_needs_command" -a "serve" -d 'Run t
 complete -c websockify -n "__fish_websockify_needs_command" -a "check" -d 'Tell what is wrong with routes, and what would be right'
 complete -c websockify -n "__fish_websockify_needs_command" -a "convert" -d 'Print the TOML that says the same as a classic command line'
 complete -c websockify -n "__fish_websockify_needs_command" -a "generate" -d 'Write what the systemd generator makes of the routes'
+complete -c websockify -n "__fish_websockify_needs_command" -a "grant" -d 'Have a running route make a token, and print the URL that opens a session by it'
 complete -c websockify -n "__fish_websockify_needs_command" -a "program" -d 'Start or stop the program of a route, as a unit of systemd'
 complete -c websockify -n "__fish_websockify_needs_command" -a "replay" -d 'Serve a recording to browsers, as if it were the target'
 complete -c websockify -n "__fish_websockify_needs_command" -a "demo" -d 'Serve a built-in page that talks to a built-in target'
@@ -86,6 +87,15 @@ complete -c websockify -n "__fish_websockify_using_subcommand convert" -s h -l h
 complete -c websockify -n "__fish_websockify_using_subcommand generate" -l config -d 'The directory of the routes' -r -F
 complete -c websockify -n "__fish_websockify_using_subcommand generate" -l user -d 'For the manager of a user, not of the system'
 complete -c websockify -n "__fish_websockify_using_subcommand generate" -s h -l help -d 'Print help'
+complete -c websockify -n "__fish_websockify_using_subcommand grant" -l target -d 'Where the session goes: an address and a port, or a Unix socket as in route files' -r
+complete -c websockify -n "__fish_websockify_using_subcommand grant" -l ttl -d 'How long the token is good, from 1s to 7days' -r
+complete -c websockify -n "__fish_websockify_using_subcommand grant" -l uses -d 'It is good for so many sessions' -r
+complete -c websockify -n "__fish_websockify_using_subcommand grant" -l user -d 'Whom it is for: records have the name, and where the route asks who clients are, nobody else may use it' -r
+complete -c websockify -n "__fish_websockify_using_subcommand grant" -l config -d 'The directory of the routes' -r -F
+complete -c websockify -n "__fish_websockify_using_subcommand grant" -l socket -d 'The control socket, where it is not where the route\'s name and file say' -r -F
+complete -c websockify -n "__fish_websockify_using_subcommand grant" -l once -d 'It is good for one session, which is the default'
+complete -c websockify -n "__fish_websockify_using_subcommand grant" -l json -d 'Print JSON: the URL, the token, and when it expires'
+complete -c websockify -n "__fish_websockify_using_subcommand grant" -s h -l help -d 'Print help'
 complete -c websockify -n "__fish_websockify_using_subcommand program; and not __fish_seen_subcommand_from start stop place ended help" -s h -l help -d 'Print help'
 complete -c websockify -n "__fish_websockify_using_subcommand program; and not __fish_seen_subcommand_from start stop place ended help" -f -a "start" -d 'Start the program, and wait until it runs'
 complete -c websockify -n "__fish_websockify_using_subcommand program; and not __fish_seen_subcommand_from start stop place ended help" -f -a "stop" -d 'Stop the program, and wait until it has ended'
@@ -115,14 +125,15 @@ complete -c websockify -n "__fish_websockify_using_subcommand replay" -l web -d 
 complete -c websockify -n "__fish_websockify_using_subcommand replay" -l summary -d 'Tell what is in it, and serve nothing'
 complete -c websockify -n "__fish_websockify_using_subcommand replay" -s h -l help -d 'Print help'
 complete -c websockify -n "__fish_websockify_using_subcommand demo" -s h -l help -d 'Print help'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate program replay demo help" -f -a "serve" -d 'Run the routes of a directory'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate program replay demo help" -f -a "check" -d 'Tell what is wrong with routes, and what would be right'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate program replay demo help" -f -a "convert" -d 'Print the TOML that says the same as a classic command line'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate program replay demo help" -f -a "generate" -d 'Write what the systemd generator makes of the routes'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate program replay demo help" -f -a "program" -d 'Start or stop the program of a route, as a unit of systemd'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate program replay demo help" -f -a "replay" -d 'Serve a recording to browsers, as if it were the target'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate program replay demo help" -f -a "demo" -d 'Serve a built-in page that talks to a built-in target'
-complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate program replay demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate grant program replay demo help" -f -a "serve" -d 'Run the routes of a directory'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate grant program replay demo help" -f -a "check" -d 'Tell what is wrong with routes, and what would be right'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate grant program replay demo help" -f -a "convert" -d 'Print the TOML that says the same as a classic command line'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate grant program replay demo help" -f -a "generate" -d 'Write what the systemd generator makes of the routes'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate grant program replay demo help" -f -a "grant" -d 'Have a running route make a token, and print the URL that opens a session by it'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate grant program replay demo help" -f -a "program" -d 'Start or stop the program of a route, as a unit of systemd'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate grant program replay demo help" -f -a "replay" -d 'Serve a recording to browsers, as if it were the target'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate grant program replay demo help" -f -a "demo" -d 'Serve a built-in page that talks to a built-in target'
+complete -c websockify -n "__fish_websockify_using_subcommand help; and not __fish_seen_subcommand_from serve check convert generate grant program replay demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c websockify -n "__fish_websockify_using_subcommand help; and __fish_seen_subcommand_from program" -f -a "start" -d 'Start the program, and wait until it runs'
 complete -c websockify -n "__fish_websockify_using_subcommand help; and __fish_seen_subcommand_from program" -f -a "stop" -d 'Stop the program, and wait until it has ended'
 complete -c websockify -n "__fish_websockify_using_subcommand help; and __fish_seen_subcommand_from program" -f -a "place" -d 'For systemd, before each start of the program'

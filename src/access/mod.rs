@@ -291,6 +291,11 @@ impl Proved {
 
 impl Admitted {
     /// Who it is; None: nobody asked.
+    pub fn user(&self) -> Option<&User> {
+        self.proved.user.as_ref()
+    }
+
+    /// The same, to keep.
     pub fn into_user(self) -> Option<User> {
         self.proved.user
     }

@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
+use std::sync::Arc;
 
 use super::exit::Exit;
 use super::{Routes, doubts, taken};
@@ -62,7 +63,7 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
             writeln!(problems, "{place}: warning: not as a systemd unit: {misfit}")?;
         }
         let (place, target) = (&loaded.places.target, &loaded.route.target);
-        match (target, Targets::open(target, loaded.route.allow_targets.as_ref())) {
+        match (target, Targets::open(target, loaded.route.allow_targets.as_ref(), Arc::default())) {
             (target::Settings::Fixed(target), _) => {
                 if let Err(error) = look_up(target) {
                     writeln!(problems, "{place}: warning: the host of target '{target}' is not found now: {error}")?;

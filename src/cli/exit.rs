@@ -23,6 +23,8 @@ pub enum Exit {
     Program(u8),
     /// Done.
     Success,
+    /// What was asked for is not allowed.
+    Refused,
     /// The system refused something: a socket, a file.
     SystemError,
     /// A verb's command line is wrong.
@@ -41,6 +43,7 @@ impl Exit {
             Self::NotBuilt => 69,
             Self::Bug => 70,
             Self::SystemError => 71,
+            Self::Refused => 77,
             Self::Config => 78,
         }
     }

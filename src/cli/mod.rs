@@ -12,6 +12,8 @@ mod doubts;
 mod encryption;
 mod exit;
 mod generate;
+mod grant;
+mod link;
 mod options;
 mod program;
 mod replay;
@@ -27,6 +29,7 @@ pub use classic::Classic;
 pub use convert::convert;
 pub use exit::{Answer, Exit};
 pub use generate::{Generate, parse_generator};
+pub use grant::Grant;
 pub use program::{Action, Program};
 pub use replay::{Replay, summarize};
 
@@ -50,6 +53,8 @@ pub enum Command {
     Generate(Generate),
     /// Start or stop a route's program.
     Program(Program),
+    /// Have a token made: see [`Grant`].
+    Grant(Grant),
     /// Serve a recording.
     Replay(Replay),
     /// Run routes.

@@ -18,7 +18,7 @@ websockify [options] [SOURCE_ADDRESS:]SOURCE_PORT TARGET_ADDRESS:TARGET_PORT
        websockify [options] --unix-target=FILE [SOURCE_ADDRESS:]SOURCE_PORT
        websockify [options] --token-plugin=CLASS [SOURCE_ADDRESS:]SOURCE_PORT
        websockify [options] [SOURCE_ADDRESS:]SOURCE_PORT -- PROGRAM [ARGUMENTS]
-       websockify serve|check|convert|generate|replay|demo|help [options]";
+       websockify serve|check|convert|generate|grant|replay|demo|help [options]";
 
 const AFTER_HELP: &str = "\
 Verbs, each with --help:
@@ -26,6 +26,7 @@ Verbs, each with --help:
   check [NAME...]              Tell what is wrong with routes, and what would be right
   convert -- OLD COMMAND LINE  Print the TOML that says the same
   generate DIR                 Write the systemd drop-ins of the routes into DIR
+  grant NAME --target TARGET   Have a route make a token, and print the URL to open
   replay FILE                  Serve a recording, as if it were the target, or tell what is in it
   demo [[ADDRESS:]PORT]        Serve a built-in page that talks to a built-in target
   help [VERB]                  Print this, or the help of a verb

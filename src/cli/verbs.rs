@@ -10,15 +10,18 @@ use super::exit::{Answer, Exit};
 use super::generate::{Generate, Report};
 use super::program::{Action, Program};
 use super::replay::hold;
-use super::{Command, Replay, Routes, Serve};
+use super::{Command, Grant, Replay, Routes, Serve};
 use crate::config;
+use crate::control::Order;
 use crate::log;
 use crate::replay::Speed;
 use crate::server::address::{ListenAddress, ListenAddressError};
 use crate::systemd::generator::{Generator, Scope};
+use crate::target::grants::{TTL_MAX, USES_MAX};
 
 /// A first word that is one of these is a verb, not the source address of a classic command line.
-pub(super) const NAMES: &[&str] = &["serve", "check", "convert", "generate", "program", "replay", "demo", "help"];
+pub(super) const NAMES: &[&str] =
+    &["serve", "check", "convert", "generate", "grant", "program", "replay", "demo", "help"];
 
 /// Bridges WebSocket clients to stream sockets
 #[derive(Debug, Parser)]
@@ -68,6 +71,41 @@ enum Verb {
         /// For the manager of a user, not of the system
         #[arg(long)]
         user: bool,
+    },
+    /// Have a running route make a token, and print the URL that opens a session by it
+    #[command(
+        after_help = "The route needs a table [grants], and has to run. Only root and the user that it runs as may do this. \
+                      A token lives in the memory of the daemon: a reload keeps it, a restart forgets it. \
+                      Exit status: 71 when the route cannot be asked, 77 when it refuses."
+    )]
+    Grant {
+        /// The route
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Where the session goes: an address and a port, or a Unix socket as in route files
+        #[arg(long, value_name = "TARGET")]
+        target: String,
+        /// How long the token is good, from 1s to 7days
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = ttl)]
+        ttl: Duration,
+        /// It is good for one session, which is the default
+        #[arg(long, conflicts_with = "uses")]
+        once: bool,
+        /// It is good for so many sessions
+        #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=i64::from(USES_MAX)))]
+        uses: u32,
+        /// Whom it is for: records have the name, and where the route asks who clients are, nobody else may use it
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        /// Print JSON: the URL, the token, and when it expires
+        #[arg(long)]
+        json: bool,
+        /// The directory of the routes
+        #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIRECTORY)]
+        config: PathBuf,
+        /// The control socket, where it is not where the route's name and file say
+        #[arg(long, value_name = "FILE")]
+        socket: Option<PathBuf>,
     },
     /// Start or stop the program of a route, as a unit of systemd
     #[command(
@@ -221,12 +259,23 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, Answer> {
             Command::Generate(Generate { generator, report: Report::StandardError })
         }
         Verb::Program { action } => Command::Program(action.into()),
+        Verb::Grant { name, target, ttl, once: _, uses, user, json, config, socket } => {
+            let order = Order { target, ttl_seconds: ttl.as_secs(), uses, user };
+            Command::Grant(Grant { name, directory: config, socket, order, json })
+        }
         Verb::Replay { file, summary: true, .. } => Command::Summarize(file),
         Verb::Replay { file, address, speed, hold, web, summary: false } => {
             Command::Replay(Replay { file, address, speed, hold, web })
         }
         Verb::Demo { address } => Command::Demo(address),
     })
+}
+
+/// Whole seconds.
+fn ttl(text: &str) -> Result<Duration, &'static str> {
+    const WRONG: &str = "write a number and a unit, such as 90s or 10min, from 1s to 7days";
+    let ttl = humantime::parse_duration(text).map_err(|_| WRONG)?;
+    if ttl.as_secs() == 0 || ttl > TTL_MAX { Err(WRONG) } else { Ok(ttl) }
 }
 
 /// The demo is for whoever started it: a port alone is one of this machine only, unlike in a route.

@@ -23,6 +23,7 @@ pub(crate) struct File {
     pub(crate) listen_mode: Option<Spanned<String>>,
     pub(crate) target: Option<Spanned<String>>,
     pub(crate) tokens: Option<Tokens>,
+    pub(crate) grants: Option<Grants>,
     pub(crate) targets: Option<Targets>,
     pub(crate) program: Option<Program>,
     pub(crate) exit_idle: Option<Spanned<String>>,
@@ -68,6 +69,16 @@ pub(crate) struct Tokens {
     pub(crate) namespace: Option<Spanned<String>>,
     pub(crate) end_sessions: Option<Spanned<bool>>,
     pub(crate) recheck_interval: Option<Spanned<String>>,
+}
+
+/// `[grants]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Grants {
+    #[serde(skip)]
+    pub(crate) place: Range<usize>,
+    pub(crate) socket: Option<Spanned<String>>,
+    pub(crate) url: Option<Spanned<String>>,
 }
 
 /// `[targets]`.
@@ -212,6 +223,7 @@ impl File {
                 "a table [tokens] with source = \"file:/etc/websockify/tokens\"",
                 Tokens::read,
             ),
+            grants: table.table("grants", "a table [grants], which may be empty", Grants::read),
             targets: table.table("targets", "a table [targets] with allow = [\"10.0.0.0/8:5900-5999\"]", Targets::read),
             program: table.table("program", "a table [program] with command = [\"vncserver\", \":1\"]", Program::read),
             exit_idle: table.take("exit-idle", "exit-idle = \"10min\""),

@@ -70,11 +70,15 @@ impl File {
         let before = complaints.len();
         let mut reader = Reader { name, base, surroundings, complaints };
         let listen = reader.listen(self.listen, self.listen_mode, sockets);
-        let (target, target_place) = reader.targets(self.target, self.tokens, self.program.as_ref());
+        let grants_place = self.grants.as_ref().map(|grants| grants.place.clone());
+        let (target, target_place) = reader.targets(self.target, self.tokens, self.grants, self.program.as_ref());
         let beside = Beside { listen: &listen, asks_who: false };
         let program = self.program.and_then(|program| reader.program(program, &beside));
         let allow_targets = self.targets.and_then(|targets| reader.allow_targets(targets));
         let exit_idle = reader.exit_idle(self.exit_idle);
+        if let Some(place) = grants_place.filter(|_| exit_idle.is_some()) {
+            reader.complain(place, Mistake::GrantsExitIdle);
+        }
         let web = self.web.and_then(|web| reader.web(web));
         let (tls, rule) = self.tls.and_then(|tls| reader.tls(tls)).unzip();
         let around =

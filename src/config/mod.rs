@@ -9,6 +9,7 @@ mod callers;
 mod directory;
 mod document;
 pub(crate) mod file;
+mod grants;
 pub(crate) mod meaning;
 mod paths;
 mod place;
@@ -45,6 +46,7 @@ const EXAMPLE_COMMAND: &str = "command = [\"vncserver\", \":1\"]";
 const EXAMPLE_PROGRAM_PORT: &str =
     "the port that it listens on, such as port = 5901, or per-session = true, or a 'target' where sessions go";
 const EXAMPLE_WORKING_DIRECTORY: &str = "working-directory = \"/home/alice\"";
+const EXAMPLE_URL: &str = "url = \"https://lab.example.com/vnc.html\"";
 const EXAMPLE_WEB: &str = "web = \"/usr/share/novnc\"";
 const EXAMPLE_ROOT: &str = "root = \"/usr/share/novnc\"";
 const EXAMPLE_RECORD: &str = "directory = \"/var/lib/websockify/vnc\"";

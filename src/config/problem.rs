@@ -290,6 +290,22 @@ pub enum Mistake {
     /// No token could be found.
     #[error("'tokens.from' is empty, so no token could be found: write one place at least, such as from = \"query\"")]
     TokenPlacesEmpty,
+    /// A daemon that ends forgets its grants.
+    #[error("'[grants]' and 'exit-idle' exclude each other, for grants end with the daemon: remove one of the two")]
+    GrantsExitIdle,
+    /// A granted token would have no place in a URL.
+    #[error("'[grants]' needs a place of tokens in the URL: add \"query\" to 'tokens.from'")]
+    GrantsNotInUrl,
+    /// Not the beginning of a URL.
+    #[error(
+        "'{0}' is not a value of 'grants.url': write the URL of a page or a WebSocket, such as \"https://lab.example.com/vnc.html\""
+    )]
+    GrantsUrl(String),
+    /// One target for all needs no grants.
+    #[error(
+        "'target' and '[grants]' exclude each other: each grant names its target, so remove 'target', or the table"
+    )]
+    TargetAndGrants,
     /// A key that says nothing about the source.
     #[error("'tokens.{key}' is for a source that begins with {sources}: remove it")]
     TokenKeyUnused {

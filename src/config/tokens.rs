@@ -37,9 +37,17 @@ impl Reader<'_> {
         &mut self,
         target: Option<Spanned<String>>,
         tokens: Option<file::Tokens>,
+        grants: Option<file::Grants>,
         program: Option<&file::Program>,
     ) -> (Option<Settings>, Range<usize>) {
         let answering = program.and_then(|program| Some((program, program.answering_key()?)));
+        if let (Some(_), Some(grants)) = (&target, &grants) {
+            self.complain(grants.place.clone(), Mistake::TargetAndGrants);
+        }
+        // What is granted is a token, too: where it stands is said by the table of all of them, which may be left out.
+        let granted = grants.as_ref().filter(|_| target.is_none());
+        let tokens = tokens
+            .or_else(|| granted.map(|grants| file::Tokens { place: grants.place.clone(), ..file::Tokens::default() }));
         match (target, tokens) {
             (None, None) => match (program, answering) {
                 (_, Some((program, _))) => (Some(Settings::Program), program.place.clone()),
@@ -63,7 +71,7 @@ impl Reader<'_> {
                     self.complain(tokens.place.clone(), Mistake::TargetAndProgram { other: "'[tokens]'", key });
                 }
                 let place = tokens.source.as_ref().map_or(tokens.place.clone(), Spanned::span);
-                (self.tokens(tokens).map(|tokens| Settings::ByToken(Box::new(tokens))), place)
+                (self.tokens(tokens, grants).map(|tokens| Settings::ByToken(Box::new(tokens))), place)
             }
             (Some(target), Some(_)) => {
                 self.complain(target.span(), Mistake::TargetAndTokens);
@@ -83,16 +91,20 @@ impl Reader<'_> {
         }
     }
 
-    fn tokens(&mut self, mut written: file::Tokens) -> Option<Tokens> {
+    fn tokens(&mut self, mut written: file::Tokens, grants: Option<file::Grants>) -> Option<Tokens> {
         let from = self.places(written.from.take());
+        let grants = grants.map(|grants| self.grants(grants, &from));
         let timeout = self.duration("tokens.timeout", written.timeout.take(), "\"3s\"", "it is 3s").unwrap_or(TIMEOUT);
-        let Some(source) = &written.source else {
-            self.miss(written.place, "tokens.source", super::EXAMPLE_SOURCE);
-            return None;
+        let source = match &written.source {
+            Some(source) => Some(self.source(source, &written)?),
+            None if grants.is_some() => None,
+            None => {
+                self.miss(written.place, "tokens.source", super::EXAMPLE_SOURCE);
+                return None;
+            }
         };
-        let read = self.source(source, &written);
-        let end_sessions = self.end_sessions(&written, read.as_ref());
-        Some(Tokens { source: read?, from, timeout, end_sessions })
+        let end_sessions = self.end_sessions(&written, source.as_ref());
+        Some(Tokens { source, from, timeout, end_sessions, grants })
     }
 
     /// Whether sessions end with their tokens, and how often these are looked at again.

@@ -125,6 +125,57 @@ The client was told to come back later, by Close 1013 or the HTTP status
 Not each of such clients is logged. Look at the source's own log, and try
 it from this machine.",
         ),
+        Kind::GrantMade => (
+            "A token was made for a session on the route @WEBSOCKIFY_ROUTE@",
+            "\
+Somebody with the user id @WEBSOCKIFY_UID@ asked for it, by
+`websockify grant`. It leads to @WEBSOCKIFY_TARGET@, and is good
+for @WEBSOCKIFY_TTL@ and @WEBSOCKIFY_USES@ sessions, whose records have its
+name, @WEBSOCKIFY_TOKEN@:
+    journalctl WEBSOCKIFY_TOKEN=@WEBSOCKIFY_TOKEN@
+
+The token itself is shown to whoever asked for it, and to nobody else.",
+        ),
+        Kind::GrantUsed => (
+            "A token that was made by `websockify grant` was used",
+            "\
+The client at @WEBSOCKIFY_CLIENT@ is connected with @WEBSOCKIFY_TARGET@
+by the token @WEBSOCKIFY_TOKEN@, which is good for
+@WEBSOCKIFY_USES_LEFT@ more sessions. Who asked for it is said by the record
+of its making:
+    journalctl WEBSOCKIFY_TOKEN=@WEBSOCKIFY_TOKEN@",
+        ),
+        Kind::GrantExpired => (
+            "A token that was made by `websockify grant` has expired",
+            "\
+The time of @WEBSOCKIFY_TOKEN@, which led to @WEBSOCKIFY_TARGET@, was over
+before it was used up: @WEBSOCKIFY_USES_LEFT@ sessions were left. Whoever
+comes with it now is told that it is unknown.
+
+If it was wanted, make a new one that is good for longer:
+    websockify grant @WEBSOCKIFY_ROUTE@ --ttl 10min --target ...",
+        ),
+        Kind::GrantRefused => (
+            "The route @WEBSOCKIFY_ROUTE@ has refused a grant",
+            "\
+It was a process of the user id @WEBSOCKIFY_UID@, and the record says why.
+
+Only root and the user of the daemon may make grants. A target has to be
+among `targets.allow`, if the route has such a list.",
+        ),
+        Kind::ControlUnusable => (
+            "The route @WEBSOCKIFY_ROUTE@ can make no grants",
+            "\
+Its control socket cannot be opened:
+    @WEBSOCKIFY_ERROR@
+Sessions are not affected.
+
+As a service it is in /run/websockify-NAME, which the generator has systemd
+make: after `[grants]` was added to the route's file,
+    systemctl daemon-reload
+    systemctl restart websockify@@WEBSOCKIFY_ROUTE@
+By hand, `grants.socket` names another place.",
+        ),
         Kind::TargetNotAllowed => (
             "A token leads to a target that is not allowed",
             "\

@@ -40,6 +40,16 @@ kinds! {
     TokensRenewed = 0xb9db61b8_5271_45cd_a97e_6690d9cf951a,
     /// Changed tokens, or a changed key, cannot be used.
     TokensUnusable = 0x3b3001f5_1b45_4b4a_b93e_77e87ee19525,
+    /// A token was made for somebody.
+    GrantMade = 0xc10746b8_4539_4b55_8908_5b95c269c2a1,
+    /// A session has begun by such a token.
+    GrantUsed = 0xd913c1de_d6a1_45d5_a38b_2d1602f23ec5,
+    /// Such a token was not used up in time.
+    GrantExpired = 0x7c62986f_73bf_4a83_9577_1a1e0415225f,
+    /// Somebody asked for such a token and got none.
+    GrantRefused = 0xe7c0b407_575d_4e5f_92b8_a44d86ecd3ce,
+    /// A control socket that cannot be made.
+    ControlUnusable = 0x81804e6c_3d3e_427b_b249_d929ab743073,
     /// An address has as many connections as one may have.
     AddressFull = 0x20656979_6da4_4631_ab79_1da001858d1a,
     /// A client that has not shown what its route asks for.

@@ -1,5 +1,8 @@
 //! How the daemon was started, which no reload changes, and what is to be said when a route does not fit it.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tracing::warn;
 
 use super::address::ListenAddress;
@@ -9,6 +12,7 @@ use crate::log::Kind;
 use crate::program::watch::{Supervised, is_supervised};
 use crate::systemd::activation::{Claim, difference};
 use crate::systemd::confinement::Confinement;
+use crate::target::grants::Grants;
 use crate::target::{self, Target};
 
 /// How the daemon was started.
@@ -24,13 +28,18 @@ pub(super) struct Circumstances {
     pub(super) confinement: Confinement,
     /// The program that systemd runs for the route of this process.
     pub(super) supervised: Option<Supervised>,
+    /// The grants of the routes that are or were, by their names: a reload keeps them.
+    pub(super) grants: Arc<Mutex<HashMap<String, Arc<Grants>>>>,
 }
 
 impl Circumstances {
     /// Loads what `route` names.
     pub(super) fn site(&self, route: &Route) -> Result<Site, SiteError> {
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let granted = Arc::clone(grants.entry(route.name.clone()).or_default());
+        drop(grants);
         if !route.program.as_ref().is_some_and(is_supervised) {
-            return Site::open(route, &self.confinement, self.traffic);
+            return Site::open(route, &self.confinement, granted, self.traffic);
         }
         let Some(supervised) = &self.supervised else {
             return Err(SiteError::ProgramWithoutUnit { route: route.name.clone() });
@@ -39,7 +48,7 @@ impl Circumstances {
         if route.target == target::Settings::Program {
             route.target = target::Settings::Fixed(Target::Program(supervised.place().clone()));
         }
-        Site::open(&route, &self.confinement, self.traffic)
+        Site::open(&route, &self.confinement, granted, self.traffic)
     }
 
     /// Tells what of `route` cannot have its way here, on the sockets that it has got from systemd. The answer is for the

@@ -9,6 +9,7 @@ pub mod admission;
 mod alarm;
 pub mod census;
 mod circumstances;
+mod control;
 mod expiry;
 mod health;
 mod lifetime;
@@ -134,6 +135,7 @@ impl Server {
             may_exit_idle: unusable.is_empty(),
             confinement: Confinement::of_this_process(),
             supervised: Supervised::of_this_process(),
+            ..Circumstances::default()
         };
         Self { circumstances, unusable, ..Self::default() }
     }

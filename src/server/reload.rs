@@ -22,6 +22,7 @@ use super::admission::Admission;
 use super::alarm::Alarm;
 use super::census::Census;
 use super::circumstances::Circumstances;
+use super::control::Controls;
 use super::health::ClientCheck;
 use super::listener::{ListenError, Listener};
 use super::room::Room;
@@ -40,6 +41,7 @@ pub(super) struct Routes {
     /// Rings when the status has something new to say.
     news: Rc<Notify>,
     alarm: Alarm,
+    controls: Controls,
 }
 
 /// A listener that is being accepted from, until it is dropped.
@@ -76,7 +78,11 @@ impl Routes {
         alarm: Alarm,
     ) -> io::Result<Self> {
         let (workers, news) = (Rc::new(workers), Rc::default());
-        let mut routes = Self { doors: Vec::new(), workers, census, circumstances, news, alarm };
+        let controls = Controls::default();
+        let mut routes = Self { doors: Vec::new(), workers, census, circumstances, news, alarm, controls };
+        // First, so that whoever has heard of a listener finds the control socket, too.
+        let sites: Vec<Arc<Site>> = bound.iter().map(|bound| Arc::clone(&bound.site)).collect();
+        routes.controls.follow(&sites);
         for Bound { site, listeners } in bound {
             let serving = Serving { site, admission: Arc::default() };
             for (address, listener) in listeners {
@@ -146,6 +152,8 @@ impl Routes {
         });
         match outcome {
             Ok(problems) => {
+                let sites = self.sites();
+                self.controls.follow(&sites);
                 info!(
                     kind = Kind::ReloadDone.id(),
                     "configuration reloaded: new connections use it, running sessions keep theirs"

@@ -17,6 +17,7 @@ use crate::log::{Kind, Quotas};
 use crate::record::recorder::Recorder;
 use crate::systemd::confinement::Confinement;
 use crate::target;
+use crate::target::grants::Grants;
 use crate::target::source::{self, SourceError};
 use crate::target::targets::Targets;
 use crate::tls::{Tls, TlsError};
@@ -127,8 +128,13 @@ pub enum SiteError {
 }
 
 impl Site {
-    /// Loads what `route` names. `confinement`: what the units let through.
-    pub fn open(route: &Route, confinement: &Confinement, traffic: bool) -> Result<Self, SiteError> {
+    /// Loads what `route` names. `confinement`: what the units let through; `granted`: the grants that it has already.
+    pub fn open(
+        route: &Route,
+        confinement: &Confinement,
+        granted: Arc<Grants>,
+        traffic: bool,
+    ) -> Result<Self, SiteError> {
         let name = route.name.clone();
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
@@ -136,7 +142,7 @@ impl Site {
         if route.target == target::Settings::Program {
             return Err(SiteError::Program { route: name });
         }
-        let targets = Targets::open(&route.target, route.allow_targets.as_ref());
+        let targets = Targets::open(&route.target, route.allow_targets.as_ref(), granted);
         let (targets, problems) = targets.map_err(|source| SiteError::Tokens { route: name.clone(), source })?;
         if !problems.is_empty() {
             let error = source::summary(&problems);

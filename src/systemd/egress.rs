@@ -48,9 +48,11 @@ impl Egress {
                 (Self::Anything, Some(allowed)) => Self::of_list(allowed),
                 (egress, _) => egress,
             },
-            (Settings::ByToken(tokens), Some(allowed)) => Self::of_source(&tokens.source).and(Self::of_list(allowed)),
+            (Settings::ByToken(tokens), Some(allowed)) => {
+                tokens.source.as_ref().map_or(Self::None, Self::of_source).and(Self::of_list(allowed))
+            }
             (Settings::ByToken(tokens), None) => match tokens.source {
-                source::Settings::Sockets(_) => Self::None,
+                Some(source::Settings::Sockets(_)) if tokens.grants.is_none() => Self::None,
                 _ => Self::Anything,
             },
         }
@@ -187,10 +189,11 @@ mod tests {
     fn tokens_need_what_their_list_allows() {
         let from = |source| {
             Settings::ByToken(Box::new(Tokens {
-                source,
+                source: Some(source),
                 from: Vec::new(),
                 timeout: Duration::ZERO,
                 end_sessions: None,
+                grants: None,
             }))
         };
         let file = from(source::Settings::File("/etc/websockify/tokens".into()));

@@ -14,6 +14,7 @@ use crate::config::{ABSENT, Route, credential_name, descriptors};
 use crate::http;
 use crate::limits::Limits;
 use crate::target::allow::{Allowed, AllowedTargets};
+use crate::target::source;
 use crate::target::{self, Target};
 use crate::tls::Pem;
 
@@ -40,6 +41,7 @@ pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) ->
         if let Some(program) = &route.program {
             program::drop_in::service(&mut unit, &route.name, program, scope);
         }
+        control(&mut unit, route, &mut unfit);
         network(&mut unit, route, scope);
         bounds(&mut unit, route);
     }
@@ -86,7 +88,8 @@ fn pems(route: &Route) -> Vec<(Cow<'static, str>, &Path)> {
         pems.extend(tls.pems());
     }
     if let target::Settings::ByToken(tokens) = &route.target {
-        pems.extend(tokens.source.pems().into_iter().map(|(key, pem)| (key.into(), pem)));
+        let named = tokens.source.iter().flat_map(source::Settings::pems);
+        pems.extend(named.map(|(key, pem)| (key.into(), pem)));
     }
     pems.extend(route.access.pems().into_iter().map(|(key, pem)| (key.into(), pem)));
     let files = pems.into_iter().filter_map(|(key, pem)| match pem {
@@ -106,7 +109,7 @@ fn tables<'a>(pems: &'a [(Cow<'static, str>, &Path)]) -> Vec<&'a str> {
 /// The file or directory in which tokens are looked up.
 fn token_files(route: &Route) -> Option<&Path> {
     match &route.target {
-        target::Settings::ByToken(tokens) => tokens.source.path(),
+        target::Settings::ByToken(tokens) => tokens.source.as_ref().and_then(source::Settings::path),
         target::Settings::Fixed(_) | target::Settings::Program => None,
     }
 }
@@ -192,6 +195,22 @@ fn recordings(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     match Fit::path(path) {
         Ok(path) => unit.set_word(key, prefix, &path),
         Err(error) => unfit.push(error),
+    }
+}
+
+/// The directory of the control socket. A socket that the route's file names elsewhere is its administrator's business.
+fn control(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
+    let has_own_place = matches!(&route.target, target::Settings::ByToken(tokens)
+        if tokens.grants.as_ref().is_some_and(|grants| grants.socket.is_none()));
+    if has_own_place {
+        unit.because(
+            "grants: the directory of the control socket, which nobody but root and the service's user looks into",
+        );
+        match Fit::new(&format!("websockify-{}", route.name)) {
+            Ok(directory) => unit.set_word("RuntimeDirectory", "", &directory),
+            Err(error) => unfit.push(error),
+        }
+        unit.set("RuntimeDirectoryMode", "0700");
     }
 }
 

@@ -67,19 +67,24 @@ pub async fn dial(target: &Target, reach: &Reach, limit: Duration) -> Result<Soc
 }
 
 async fn dial_path(target: &Target, path: &Path, reach: &Reach, deadline: Instant) -> Result<Socket, DialError> {
-    let failed = |source| DialError::Unix { path: path.to_owned(), source };
     let connected = async {
-        let real = match reach {
-            Reach::Everything => path.to_owned(),
-            // What is asked about is where the links lead, and that is connected to.
-            _ => tokio::fs::canonicalize(path).await.map_err(failed)?,
-        };
-        if !reach.permits_path(&real) {
-            return Err(DialError::NotAllowed(target.to_string()));
-        }
+        let real = allowed_path(target, path, reach).await?;
+        let failed = |source| DialError::Unix { path: path.to_owned(), source };
         UnixStream::connect(&real).await.map(Socket::Unix).map_err(failed)
     };
     timeout_at(deadline, connected).await.unwrap_or_else(|_| Err(DialError::TimedOut(target.clone())))
+}
+
+/// Whether `target` is one that [`dial`] would try to connect to, as far as can be told now. A name is looked up only where that
+/// decides.
+pub async fn permitted(target: &Target, reach: &Reach, limit: Duration) -> Result<(), DialError> {
+    let deadline = Instant::now() + limit;
+    match target {
+        _ if *reach == Reach::Everything => Ok(()),
+        Target::Tcp { host, port } => allowed_addresses(target, host, *port, reach, deadline).await.map(drop),
+        Target::Program(_) => Ok(()),
+        Target::Unix(path) => allowed_path(target, path, reach).await.map(drop),
+    }
 }
 
 /// A program that has just been started listens in a moment, and nobody tells when. It is this daemon's own: no list of
@@ -100,6 +105,16 @@ async fn dial_program(target: &Target, place: &Place, deadline: Instant) -> Resu
     }
 }
 
+/// What is asked about is where the links lead, and that is connected to.
+async fn allowed_path(target: &Target, path: &Path, reach: &Reach) -> Result<PathBuf, DialError> {
+    if *reach == Reach::Everything {
+        return Ok(path.to_owned());
+    }
+    let failed = |source| DialError::Unix { path: path.to_owned(), source };
+    let real = tokio::fs::canonicalize(path).await.map_err(failed)?;
+    if reach.permits_path(&real) { Ok(real) } else { Err(DialError::NotAllowed(target.to_string())) }
+}
+
 async fn dial_host(
     target: &Target,
     host: &str,
@@ -107,6 +122,22 @@ async fn dial_host(
     reach: &Reach,
     deadline: Instant,
 ) -> Result<Socket, DialError> {
+    let allowed = allowed_addresses(target, host, port, reach, deadline).await?;
+    let none = || DialError::Resolve {
+        host: host.to_owned(),
+        source: io::Error::new(io::ErrorKind::NotFound, "no addresses"),
+    };
+    connect_any(target, &allowed, deadline).await.unwrap_or_else(|| Err(none()))
+}
+
+/// Those of a name's addresses that may be connected to. An error: there are some, and none may.
+async fn allowed_addresses(
+    target: &Target,
+    host: &str,
+    port: u16,
+    reach: &Reach,
+    deadline: Instant,
+) -> Result<Vec<SocketAddr>, DialError> {
     let timed_out = || DialError::TimedOut(target.clone());
     let resolve = |source| DialError::Resolve { host: host.to_owned(), source };
     let addresses: Vec<SocketAddr> = if is_localhost(host) {
@@ -118,9 +149,7 @@ async fn dial_host(
     if let (true, Some(other)) = (allowed.is_empty(), others.first()) {
         return Err(DialError::NotAllowed(other.to_string()));
     }
-    connect_any(target, &allowed, deadline)
-        .await
-        .unwrap_or_else(|| Err(resolve(io::Error::new(io::ErrorKind::NotFound, "no addresses"))))
+    Ok(allowed)
 }
 
 /// The first of `addresses` that answers, or why the last one did not. None: there are none.

@@ -3,6 +3,7 @@
 
 pub mod allow;
 pub mod dial;
+pub mod grants;
 pub mod lease;
 pub mod source;
 pub mod targets;
@@ -46,8 +47,11 @@ impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fixed(target) => target.fmt(f),
-            Self::ByToken(tokens) => tokens.source.fmt(f),
             Self::Program => f.write_str("its program"),
+            Self::ByToken(tokens) => match &tokens.source {
+                Some(source) => source.fmt(f),
+                None => f.write_str("grants"),
+            },
         }
     }
 }

@@ -11,6 +11,7 @@ use http::Request;
 use tokio::time::Instant;
 
 use super::allow::{AllowedTargets, Reach};
+use super::grants::{self, Grants, Use};
 use super::lease::Lease;
 use super::source::recheck::Rechecks;
 use super::source::{self, Found, LookupError, Source, SourceError};
@@ -21,14 +22,16 @@ use crate::access::Admitted;
 /// How tokens are found and looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
-    /// Where they are looked up.
-    pub source: source::Settings,
+    /// Where they are looked up. None: only those that are granted are good.
+    pub source: Option<source::Settings>,
     /// Where in a request they stand; the first that holds one counts. Never empty.
     pub from: Vec<Place>,
     /// How long a lookup may take.
     pub timeout: Duration,
     /// Whether a session ends when its token does, and how often the source is asked about that.
     pub end_sessions: Option<Duration>,
+    /// Whether this process makes tokens of its own.
+    pub grants: Option<grants::Settings>,
 }
 
 /// The targets of a route in service.
@@ -36,6 +39,8 @@ pub struct Tokens {
 pub struct Targets {
     way: Way,
     reach: Reach,
+    /// Of granted tokens: whoever grants them may as well write the route.
+    granted_reach: Reach,
     /// As a log names them.
     name: String,
 }
@@ -44,7 +49,8 @@ pub struct Targets {
 enum Way {
     Fixed(Target),
     ByToken {
-        source: Arc<Source>,
+        source: Option<Arc<Source>>,
+        grants: Option<(grants::Settings, Arc<Grants>)>,
         from: Vec<Place>,
         timeout: Duration,
         /// None: sessions outlive their tokens.
@@ -61,6 +67,8 @@ pub struct Resolved {
     pub token: Option<TokenName>,
     /// How long the session may live.
     pub lease: Lease,
+    /// What is spent when it begins. None: its token was not granted here.
+    pub granted: Option<Use>,
 }
 
 /// Why a session goes nowhere.
@@ -98,24 +106,35 @@ impl ResolveError {
 }
 
 impl Targets {
-    /// Loads what the settings name. `allowed` is the list of the route, if it has one. The texts say what is wrong with the
-    /// source, and does not keep it from being used.
-    pub fn open(settings: &Settings, allowed: Option<&AllowedTargets>) -> Result<(Self, Vec<String>), SourceError> {
+    /// Loads what the settings name. `allowed` is the list of the route, if it has one; `granted` are the grants that it has
+    /// already. The texts say what is wrong with the source, and does not keep it from being used.
+    pub fn open(
+        settings: &Settings,
+        allowed: Option<&AllowedTargets>,
+        granted: Arc<Grants>,
+    ) -> Result<(Self, Vec<String>), SourceError> {
         let mut problems = Vec::new();
         let (way, reach) = match settings {
             Settings::Program => (Way::Fixed(Target::Unix("/dev/null".into())), Reach::Everything),
             Settings::Fixed(target) => (Way::Fixed(target.clone()), Reach::Everything),
             Settings::ByToken(tokens) => {
-                let Tokens { source, from, timeout, end_sessions } = tokens.as_ref();
-                let (opened, found) = Source::open(source)?;
-                problems = found;
-                let opened = Arc::new(opened);
-                let rechecks = end_sessions.map(|interval| Rechecks::new(Arc::clone(&opened), interval, *timeout));
-                (Way::ByToken { source: opened, from: from.clone(), timeout: *timeout, rechecks }, source.reach())
+                let Tokens { source, from, timeout, end_sessions, grants } = tokens.as_ref();
+                let mut opened = None;
+                if let Some(source) = source {
+                    let (source, found) = Source::open(source)?;
+                    problems = found;
+                    opened = Some(Arc::new(source));
+                }
+                let rechecks = opened.as_ref().zip(*end_sessions);
+                let rechecks = rechecks.map(|(source, interval)| Rechecks::new(Arc::clone(source), interval, *timeout));
+                let grants = grants.clone().map(|settings| (settings, granted));
+                let reach = source.as_ref().map_or(Reach::Everything, source::Settings::reach);
+                (Way::ByToken { source: opened, grants, from: from.clone(), timeout: *timeout, rechecks }, reach)
             }
         };
+        let granted_reach = allowed.cloned().map_or(Reach::Everything, Reach::Listed);
         let reach = allowed.cloned().map_or(reach, Reach::Listed);
-        Ok((Self { way, reach, name: settings.to_string() }, problems))
+        Ok((Self { way, reach, granted_reach, name: settings.to_string() }, problems))
     }
 
     /// Where the session goes that an admitted client asks for, before `deadline`.
@@ -126,33 +145,50 @@ impl Targets {
         deadline: Instant,
     ) -> Result<Resolved, ResolveError> {
         if let Some(target) = admitted.target() {
-            return Ok(Resolved { target: target.clone(), token: None, lease: Lease::default() });
+            return Ok(Resolved { target: target.clone(), token: None, lease: Lease::default(), granted: None });
         }
-        let (source, from, timeout, rechecks) = match &self.way {
+        let (source, grants, from, timeout, rechecks) = match &self.way {
             Way::Fixed(target) => {
-                return Ok(Resolved { target: target.clone(), token: None, lease: Lease::default() });
+                return Ok(Resolved { target: target.clone(), token: None, lease: Lease::default(), granted: None });
             }
-            Way::ByToken { source, from, timeout, rechecks } => (source, from, *timeout, rechecks),
+            Way::ByToken { source, grants, from, timeout, rechecks } => (source, grants, from, *timeout, rechecks),
         };
         let token = Token::of(request, from).map_err(ResolveError::NoToken)?;
+        let name = token.name();
+        let user = admitted.user().map(|user| user.name.as_str());
+        let granted = grants.as_ref().and_then(|(_, grants)| grants.set_aside(&token, user, Instant::now().into_std()));
+        if let Some(granted) = granted {
+            let target = granted.target().clone();
+            return Ok(Resolved { target, token: Some(name), lease: Lease::default(), granted: Some(granted) });
+        }
+        let refused = |source| ResolveError::Token { token: name, source };
+        let Some(source) = source else { return Err(refused(LookupError::Unknown)) };
         let limit = timeout.min(deadline.saturating_duration_since(Instant::now()));
-        match source.look_up(&token, limit).await {
-            Ok(Found { target, until }) => {
-                let name = token.name();
-                let lease = match rechecks {
-                    None => Lease::default(),
-                    Some(rechecks) if until.is_none() => Lease::held(rechecks.hold(token)),
-                    Some(_) => Lease::default().up_to(until),
-                };
-                Ok(Resolved { target, token: Some(name), lease })
-            }
-            Err(source) => Err(ResolveError::Token { token: token.name(), source }),
+        let Found { target, until } = source.look_up(&token, limit).await.map_err(refused)?;
+        let lease = match rechecks {
+            None => Lease::default(),
+            Some(rechecks) if until.is_none() => Lease::held(rechecks.hold(token)),
+            Some(_) => Lease::default().up_to(until),
+        };
+        Ok(Resolved { target, token: Some(name), lease, granted: None })
+    }
+
+    /// The grants of the route, and how they are set up. None: it has none.
+    pub fn grants(&self) -> Option<(&grants::Settings, &Arc<Grants>)> {
+        match &self.way {
+            Way::ByToken { grants: Some((settings, grants)), .. } => Some((settings, grants)),
+            Way::ByToken { .. } | Way::Fixed(_) => None,
         }
     }
 
-    /// What the targets may be.
-    pub fn reach(&self) -> &Reach {
-        &self.reach
+    /// What targets of granted tokens may be.
+    pub fn granted_reach(&self) -> &Reach {
+        &self.granted_reach
+    }
+
+    /// What the target of a session may be.
+    pub fn reach(&self, granted: Option<&Use>) -> &Reach {
+        if granted.is_some() { &self.granted_reach } else { &self.reach }
     }
 }
 

@@ -80,8 +80,15 @@ impl Token {
 
     /// What may be logged of it.
     pub fn name(&self) -> TokenName {
-        let digest = digest(&SHA256, self.0.as_bytes());
-        TokenName(*digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes"))
+        TokenName::of(&self.0)
+    }
+}
+
+impl TokenName {
+    /// Of a token's text.
+    pub(super) fn of(token: &str) -> Self {
+        let digest = digest(&SHA256, token.as_bytes());
+        Self(*digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes"))
     }
 }
 

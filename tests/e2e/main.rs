@@ -28,6 +28,7 @@ mod drain;
 mod endings;
 mod exit_idle;
 mod floods;
+mod grants;
 mod handshake_rules;
 mod handshakes;
 mod hixie;

@@ -53,6 +53,8 @@ ELSEWHERE = {
     "client_certificates::": "openssl, which makes the certificates, is not in the machines",
     "handshake_rules::": "openssl, which makes the certificates, is not in the machines",
     "token_services::": "Redis, and openssl which signs the tokens, are not in the machines",
+    "withdrawal::a_session_ends_when_redis": "Redis is not in the machines",
+    "grants::only_root": "the test becomes another user, as root",
     "routes::check_says_which": "an administrator's check looks at the processes of others",
     "record::a_disk_that_stands_still": "the test mounts a disk, as root",
     "record::what_a_disk_does_not_take": "the test mounts a disk, as root",

@@ -47,7 +47,8 @@ pub enum Wrong {
     NoTarget,
 }
 
-type Hash = [u8; 32];
+/// A token's HMAC under a key of this process.
+pub(in crate::target) type Hash = [u8; 32];
 
 impl Table {
     /// Reads a file's text. The right lines are in the table, even when there are wrong ones beside them; of two with one
@@ -107,7 +108,8 @@ fn split(line: &str) -> Option<(&str, &str)> {
     Some((&line[..at], rest))
 }
 
-fn hash(token: &str) -> Hash {
+/// What is kept of a token in place of it.
+pub(in crate::target) fn hash(token: &str) -> Hash {
     static KEY: LazyLock<Arc<Key>> = LazyLock::new(|| {
         Arc::new(Key::generate(HMAC_SHA256, &SystemRandom::new()).expect("the kernel gives random bytes"))
     });
