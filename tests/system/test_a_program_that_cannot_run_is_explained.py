@@ -20,7 +20,7 @@ UNIT_FAILED = "MESSAGE_ID=5b8998b4941a437e99d528455f11745b"
 
 # What is wrong with the program, and what is said of it.
 MISTAKES = {
-    "missing": (['command = ["/nonexistent"]'], "cannot run: Failed to find executable /nonexistent"),
+    "missing": (['command = ["/nonexistent"]'], "Failed to find executable /nonexistent"),
     "not executable": (['command = ["/etc/hostname"]'], "cannot"),
     "wrong user": (['user = "nobody-there"'], "there is no such user"),
     "no directory": (['working-directory = "/nonexistent"'], "working-directory cannot be entered"),
@@ -68,7 +68,7 @@ def test_a_program_that_needs_too_much_memory_is_told(machine: Machine) -> None:
     wait_until_gone(machine, program_unit())
     assert servers(machine) == []
     record = machine.wait_for_record("WEBSOCKIFY_ROUTE=vnc", where=lambda record: "SIGABRT" in record["MESSAGE"])
-    assert record["MESSAGE"] == "server was killed by SIGABRT"
+    assert record["MESSAGE"].startswith("server was killed by SIGABRT")
 
 
 def test_a_program_that_ends_at_once_is_started_at_the_originals_pace(machine: Machine) -> None:

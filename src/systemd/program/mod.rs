@@ -154,7 +154,11 @@ impl Supervised {
         let arguments = definition.arguments();
         let (unit, written) = (unit_name(&self.route), arguments.join("\n"));
         let before = self.runtime.state();
-        if self.is_running(&unit)? && before.is_some() && self.runtime.definition().as_ref() == Some(&written) {
+        let running = self.running(&unit)?;
+        let is_the_same = before.is_some() && self.runtime.definition().as_ref() == Some(&written);
+        // One that was started again while the route was down may have made a network of its own.
+        let is_near = !has_private_network(program) || running == self.runtime.companion();
+        if running.is_some() && is_the_same && is_near {
             let route = &self.route;
             info!(
                 kind = Kind::ProgramTakenOver.id(),
@@ -176,7 +180,9 @@ impl Supervised {
                 SupervisionError::NotStarted { program: program.command.name(), how, said: self.last_words() }
             }
             _ => error.into(),
-        })
+        })?;
+        let companion = self.running(&unit)?.unwrap_or_default();
+        Ok(self.runtime.set_companion(&companion)?)
     }
 
     /// The program, if it is for this manager to run.
@@ -192,11 +198,12 @@ impl Supervised {
         }
     }
 
-    fn is_running(&self, unit: &str) -> Result<bool, ManagerError> {
-        let shown = self.manager.show(unit, &["ActiveState"])?;
-        Ok(shown
-            .get("ActiveState")
-            .is_some_and(|state| matches!(state.as_str(), "active" | "activating" | "reloading")))
+    /// The invocation of a unit that runs, or is about to.
+    fn running(&self, unit: &str) -> Result<Option<String>, ManagerError> {
+        let shown = self.manager.show(unit, &["ActiveState", "InvocationID"])?;
+        let state = shown.get("ActiveState").map_or("", String::as_str);
+        let runs = matches!(state, "active" | "activating" | "reloading");
+        Ok(shown.get("InvocationID").filter(|_| runs).cloned())
     }
 
     /// What the unit that failed had to say, as the end of a sentence.

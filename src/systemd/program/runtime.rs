@@ -102,6 +102,15 @@ impl Runtime {
         write(&self.directory.join("starts"), PRIVATE, text)
     }
 
+    /// Which invocation of the program's unit was started for the route's service.
+    pub(super) fn companion(&self) -> Option<String> {
+        fs::read_to_string(self.directory.join("companion")).ok()
+    }
+
+    pub(super) fn set_companion(&self, id: &str) -> Result<(), RuntimeError> {
+        write(&self.directory.join("companion"), PRIVATE, id)
+    }
+
     /// Which invocation of the program's unit ended last.
     pub(super) fn invocation(&self) -> Option<String> {
         fs::read_to_string(self.directory.join("invocation")).ok().filter(|id| !id.is_empty())
