@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use nix::unistd::{Group, User};
 use tracing::{error, info, warn};
 
 pub use self::manager::ManagerError;
@@ -168,6 +169,9 @@ impl Supervised {
             );
             return Ok(());
         }
+        if let Some(how) = stranger(program) {
+            return Err(SupervisionError::NotStarted { program: program.command.name(), how, said: String::new() });
+        }
         self.manager.stop(&unit)?;
         self.runtime.create()?;
         self.runtime.set_starts("")?;
@@ -286,6 +290,19 @@ pub(super) fn misfit(program: &Settings, scope: Scope) -> Option<&'static str> {
 /// Whether a program shares a network with its route and nobody else.
 pub(super) fn has_private_network(program: &Settings) -> bool {
     program.port().is_some_and(|port| port.isolation == Isolation::PrivateNetwork)
+}
+
+/// Who is named and is not there: then systemd runs nothing of the unit at all, not even what would say so.
+fn stranger(program: &Settings) -> Option<String> {
+    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(user) = program.user.as_deref().filter(|user| !is_number(user))
+        && matches!(User::from_name(user), Ok(None))
+    {
+        return Some(format!("cannot be started: there is no such user as {user}"));
+    }
+    let group = program.group.as_deref().filter(|group| !is_number(group))?;
+    let is_missing = matches!(Group::from_name(group), Ok(None));
+    is_missing.then(|| format!("cannot be started: there is no such group as {group}"))
 }
 
 fn is_moved(program: &Settings) -> bool {
