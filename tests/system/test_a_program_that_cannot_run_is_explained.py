@@ -23,7 +23,7 @@ MISTAKES = {
     "missing": (['command = ["/nonexistent"]'], "Failed to find executable /nonexistent"),
     "not executable": (['command = ["/etc/hostname"]'], "cannot"),
     "wrong user": (['user = "nobody-there"'], "there is no such user"),
-    "no directory": (['working-directory = "/nonexistent"'], "working-directory cannot be entered"),
+    "no directory": (['working-directory = "/nonexistent"'], "working-directory /nonexistent cannot be entered"),
     "no property": (["properties = { MemoryMaximum = 1 }"], "MemoryMaximum"),
 }
 

@@ -292,8 +292,12 @@ pub(super) fn has_private_network(program: &Settings) -> bool {
     program.port().is_some_and(|port| port.isolation == Isolation::PrivateNetwork)
 }
 
-/// Who is named and is not there: then systemd runs nothing of the unit at all, not even what would say so.
+/// What is named and is not there: then systemd runs nothing of the unit at all, not even what would say so.
 fn stranger(program: &Settings) -> Option<String> {
+    if let Some(directory) = program.working_directory.as_deref().filter(|directory| !directory.is_dir()) {
+        let directory = directory.display();
+        return Some(format!("cannot be started: its working-directory {directory} cannot be entered"));
+    }
     let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(user) = program.user.as_deref().filter(|user| !is_number(user))
         && matches!(User::from_name(user), Ok(None))
