@@ -52,7 +52,7 @@ fn activate(line: &str) -> &str {
 fn every_example_is_a_route() {
     let loaded = load(&examples());
     let route = |name: &str| &loaded.iter().find(|loaded| loaded.route.name == name).unwrap().route;
-    assert_eq!(loaded.len(), 15);
+    assert_eq!(loaded.len(), 16);
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
     assert!(matches!(&route("telnet").target, Settings::Fixed(Target::Tcp { port: 23, .. })));
