@@ -24,6 +24,7 @@ use self::unfinished::Unfinished;
 use crate::access::{Caller, Denied, User};
 use crate::http::{Head, Incoming, Plain, next_upgrade, refuse};
 use crate::log::Kind;
+use crate::program::session::{Guest, Window};
 use crate::relay::drive::drive;
 use crate::relay::end::{Cause, End};
 use crate::relay::tunnel::{Settings, Tunnel};
@@ -33,7 +34,7 @@ use crate::server::worker::{Job, Place};
 use crate::session::SessionId;
 use crate::socket::{Peer, Socket};
 use crate::target::Target;
-use crate::target::dial::dial;
+use crate::target::dial::dial_for;
 use crate::target::grants::Use;
 use crate::target::lease::{Lease, Over};
 use crate::target::targets::{Resolved, Targets};
@@ -50,6 +51,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A client whose address has too many connections has so long to ask, and to be told.
 const REFUSED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The 101 fits into any socket's buffer.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// A session that has got its 101.
 struct Session {
@@ -163,7 +167,10 @@ async fn open(socket: Socket, peer: Peer, site: &Arc<Site>, crowd: Crowd) -> Opt
     let reached = match (crowd, &site.service) {
         (Crowd::TooMany, _) => Err(Refusal::TooManyFromAddress),
         (_, Service::OutOfOrder) => Err(Refusal::OutOfOrder),
-        (_, Service::Relay(targets)) => reach(targets, &request, &caller, site, deadline).await,
+        (_, Service::Relay(targets)) => {
+            let guest = Guest { address: peer.address(), session: id.to_string(), window: window_of(&request) };
+            reach(targets, &request, &caller, site, deadline, guest).await
+        }
     };
     let (backend, user) = match reached {
         Ok(reached) => reached,
@@ -174,10 +181,16 @@ async fn open(socket: Socket, peer: Peer, site: &Arc<Site>, crowd: Crowd) -> Opt
         }
     };
     let (version, protocol) = (upgrade.version(), upgrade.protocol(site.text));
+    // The time that a program took to start is not the client's.
+    let deadline = deadline.max(Instant::now() + ANSWER_TIME);
     match timeout_at(deadline, send(&mut client, upgrade.answer())).await {
         Ok(Ok(())) => Some(Box::new(Session { id, client, user, backend, version, protocol, early: leftover })),
         _ => debug_none(peer, site, "the client was gone before its 101"),
     }
+}
+
+fn window_of(request: &Request<()>) -> Window {
+    request.uri().query().map(Window::of_query).unwrap_or_default()
 }
 
 /// Who asks, where its session goes, and a connection to that.
@@ -187,6 +200,7 @@ async fn reach(
     caller: &Caller,
     site: &Site,
     deadline: Instant,
+    guest: Guest,
 ) -> Result<(Backend, Option<User>), Refusal> {
     let admitted = site.access.admit(request, caller, deadline).await?;
     let Resolved { target, token, lease, granted } =
@@ -196,8 +210,12 @@ async fn reach(
             }
         })?;
     let lease = lease.up_to(admitted.until());
-    let limit = site.limits.connect_timeout.min(deadline - Instant::now());
-    match dial(&target, targets.reach(granted.as_ref()), limit).await {
+    let limit = match (&target, site.start_timeout) {
+        // It is the program that takes its time, and not the client.
+        (Target::Program(_), Some(start_timeout)) => start_timeout,
+        _ => site.limits.connect_timeout.min(deadline - Instant::now()),
+    };
+    match dial_for(guest, &target, targets.reach(granted.as_ref()), limit).await {
         Ok(socket) => {
             let user = granted.as_ref().and_then(Use::user).map(|name| User { name: name.to_owned() });
             let user = admitted.into_user().or(user);

@@ -14,6 +14,7 @@ use nix::sys::socket::{MsgFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::program::session::Stream;
 use crate::splice::{Pipe, Splice};
 
 /// Whether `host` is this machine's loopback, whatever a resolver says (RFC 6761).
@@ -41,6 +42,8 @@ pub enum Socket {
     Tcp(TcpStream),
     /// In the file system or abstract.
     Unix(UnixStream),
+    /// To a program of this session alone.
+    Program(Box<Stream>),
 }
 
 /// A client's socket that no runtime knows yet: what the accepting thread hands to a worker.
@@ -67,6 +70,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Program(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -76,6 +80,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Program(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -87,6 +92,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Program(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
@@ -98,6 +104,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Program(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -111,6 +118,7 @@ impl AsFd for Socket {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Program(stream) => stream.as_fd(),
         }
     }
 }
@@ -141,6 +149,7 @@ impl Socket {
                     })?;
                     stream.try_io(interest, &mut call)
                 }
+                Self::Program(_) => return Poll::Ready(Err(io::ErrorKind::Unsupported.into())), // it is not bare
             };
             match outcome {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {} // it is known now not to be ready
@@ -152,7 +161,8 @@ impl Socket {
 
 impl Splice for Socket {
     fn is_bare(&self) -> bool {
-        true
+        // A program's end is more than that of a stream.
+        !matches!(self, Self::Program(_))
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe, limit: usize) -> Poll<io::Result<usize>> {
@@ -181,6 +191,14 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// Where it came from.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix => None,
+        }
+    }
+
     /// The address that limits count by.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {

@@ -23,7 +23,7 @@ use crate::demo;
 use crate::http::{Builtin, Directory, Web};
 use crate::limits::Limits;
 use crate::log::{self, Kind, LogError};
-use crate::program::{Ended, Program};
+use crate::program::Ended;
 use crate::record::reader::{ReadError, Reader};
 use crate::replay;
 use crate::server::address::ListenAddress;
@@ -122,22 +122,15 @@ fn carry_out(command: Command, directory: &Path) -> Exit {
 }
 
 fn run_classic(classic: Classic) -> Result<Option<Ended>, StartupError> {
-    let Classic { mut route, lifetime, log, daemon, inetd, traffic, notes } = classic;
+    let Classic { route, lifetime, log, daemon, inetd, traffic, notes } = classic;
     // inetd gives the client's socket as standard error too: what is logged there would be part of the answer.
     let speaks_to_client = inetd && is_same_file(io::stdin().as_fd(), io::stderr().as_fd());
     log::init(&log, daemon || speaks_to_client)?;
     for note in notes {
         info!("{note}");
     }
-    let program = route.program.clone().map(Program::prepare).transpose().map_err(ServerError::Program)?;
-    if let Some(place) = program.as_ref().and_then(Program::place) {
-        route.target = target::Settings::Fixed(Target::Program(place.clone()));
-    }
-    raise_descriptor_limit([&route]);
     let mut server = Server::new(lifetime, traffic);
-    if let Some(program) = program {
-        server.wrap(program);
-    }
+    raise_descriptor_limit([&route]);
     if inetd {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(ListenError::Inherited);
         let input = input.and_then(Listener::inherit).map_err(StartupError::StandardInput)?;

@@ -110,6 +110,6 @@ fn look_up(target: &Target) -> io::Result<()> {
     match target {
         Target::Tcp { host, .. } if is_localhost(host) => Ok(()),
         Target::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().map(drop),
-        Target::Program(_) | Target::Unix(_) => Ok(()),
+        Target::Program(_) | Target::PerSession(_) | Target::Unix(_) => Ok(()),
     }
 }

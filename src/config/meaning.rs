@@ -72,7 +72,11 @@ impl File {
         let listen = reader.listen(self.listen, self.listen_mode, sockets);
         let grants_place = self.grants.as_ref().map(|grants| grants.place.clone());
         let (target, target_place) = reader.targets(self.target, self.tokens, self.grants, self.program.as_ref());
-        let beside = Beside { listen: &listen, asks_who: false };
+        let asks_who = self
+            .access
+            .as_ref()
+            .is_some_and(|access| access.users.is_some() || access.jwt.is_some() || access.forward_auth.is_some());
+        let beside = Beside { listen: &listen, asks_who };
         let program = self.program.and_then(|program| reader.program(program, &beside));
         let allow_targets = self.targets.and_then(|targets| reader.allow_targets(targets));
         let exit_idle = reader.exit_idle(self.exit_idle);

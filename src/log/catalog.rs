@@ -727,12 +727,36 @@ A program that goes to the background ends at once, although it runs: then
 --wrap-mode=ignore is right.",
         ),
         Kind::ProgramNotStarted => (
-            "The program @WEBSOCKIFY_PROGRAM@ could not be started again",
+            "The program @WEBSOCKIFY_PROGRAM@ could not be started",
             "\
     @WEBSOCKIFY_ERROR@
 
-It was there when the proxy started: an upgrade may just replace it, or the
-machine is short of memory or processes. It is tried again.",
+In mode respawn it is tried again: an upgrade may just replace it, or the
+machine is short of memory or processes. Otherwise its route is out of order
+until a reload or a restart finds it.",
+        ),
+        Kind::ProgramPortLost => (
+            "Somebody else has the port of the program @WEBSOCKIFY_PROGRAM@",
+            "\
+    @MESSAGE@
+
+While the program was started anew, another process listened at the port of
+the loopback address that was held for it. Sessions now go to port
+@WEBSOCKIFY_PORT@. Nothing is to be done, unless it happens again:
+    ss -ltnp",
+        ),
+        Kind::ProgramNotMoved => (
+            "The port of the program @WEBSOCKIFY_PROGRAM@ cannot be moved",
+            "\
+    @MESSAGE@
+
+The port is moved by a library that is loaded into the program. That has no
+effect on one that is linked statically, nor on one that runs with more
+rights than whoever starts it (setuid, setgid).
+
+In the route's file, isolation = \"private-network\" in [program] gives it a
+network of its own; that needs supervisor = \"systemd\". With isolation =
+\"none\" the program keeps its port, and others may reach it.",
         ),
         Kind::ProgramUnitFailed => (
             "The program of the route @WEBSOCKIFY_ROUTE@ is not started",

@@ -158,6 +158,10 @@ kinds! {
     ProgramTakenOver = 0xfe9d7238_56cf_4a19_9d66_1bbc2e06b507,
     /// What systemd runs beside a program has failed.
     ProgramHelperFailed = 0x0d6fcef3_191f_410e_8e34_0275619589e5,
+    /// A wrapped program whose port was taken by somebody else.
+    ProgramPortLost = 0xfab3592a_84ac_40e7_9072_f372ef9a2c80,
+    /// A wrapped program whose port cannot be moved.
+    ProgramNotMoved = 0x28e93754_b993_4420_8aab_e895ad0068cd,
     /// The daemon ends its wrapped program.
     ProgramStopping = 0x6af1cedc_5d3b_43d6_afe0_d59b15441c64,
     /// A wrapped program did not end when it was asked to.

@@ -1,51 +1,151 @@
-//! Starting a program: its process group, its environment, its standard streams.
+//! Starting a program: its process group, its ids, its environment, its standard streams.
 //!
 //! Unsafe in one place, between fork and exec, where nothing but system calls are made.
 
+use std::ffi::{CString, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
+use nix::errno::Errno;
+use nix::libc::{TIOCSCTTY, ioctl};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist, getppid, setgid, setgroups, setsid, setuid};
 
-use super::preload::Preload;
+use super::descendants::MARK;
+use super::settings::Settings;
 
 /// What systemd told this process, and meant for nobody else.
-const OURS: [&str; 7] =
-    ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+const OURS: [&str; 8] = [
+    "CREDENTIALS_DIRECTORY",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
 
-/// Starts a program in a process group of its own, with pipes for its output. It gets SIGTERM when the thread that calls this
-/// ends, so that must be one that lives as long as the process. `descriptors`: the limits that this process was started with.
+/// A program that is to be started once.
+pub(super) struct Start<'a> {
+    pub(super) settings: &'a Settings,
+    /// By what its processes are known.
+    pub(super) mark: &'a str,
+    /// What is set in its environment besides, and what is taken out of it.
+    pub(super) variables: Vec<(&'static str, Option<OsString>)>,
+    pub(super) streams: Streams,
+    /// The limits that this process was started with.
+    pub(super) descriptors: (rlim_t, rlim_t),
+}
+
+/// What a program has as standard input, output and error.
+#[derive(Debug)]
+pub(super) enum Streams {
+    /// Nothing, and two pipes.
+    Heard,
+    /// A socket, and a pipe.
+    Socket(OwnedFd),
+    /// A terminal, which becomes the one of its session.
+    Terminal(OwnedFd),
+}
+
+/// Starts a program in a process group of its own. It gets SIGTERM when the thread that calls this ends, so that must be one
+/// that lives as long as the process.
 #[expect(unsafe_code, reason = "what happens between fork and exec is for the kernel alone")]
-pub(super) fn spawn(
-    command: &super::Command,
-    preload: Option<&Preload>,
-    descriptors: (rlim_t, rlim_t),
-) -> io::Result<Child> {
+pub(super) fn spawn(start: Start<'_>) -> io::Result<Child> {
+    let Start { settings, mark, variables, streams, descriptors } = start;
+    let command = &settings.command;
     let mut process = Command::new(&command.program);
     process.args(&command.arguments);
-    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    process.process_group(0);
+    let terminal = matches!(streams, Streams::Terminal(_));
+    match streams {
+        Streams::Heard => process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()),
+        Streams::Socket(socket) => {
+            process.stdin(socket.try_clone()?).stdout(Stdio::from(socket)).stderr(Stdio::piped())
+        }
+        Streams::Terminal(terminal) => {
+            process.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(Stdio::from(terminal))
+        }
+    };
+    if !terminal {
+        process.process_group(0); // a session of its own has one
+    }
     for name in OURS {
         process.env_remove(name);
     }
-    if let Some(preload) = preload {
-        // What an outer program was told may not come before what this one is.
-        process.env_remove("REBIND_PORTS").envs(preload.variables());
+    let ids = Ids::of(settings)?;
+    if let Some(Ids { user: Some(user), .. }) = &ids {
+        process.env("HOME", &user.dir).env("SHELL", &user.shell).env("USER", &user.name).env("LOGNAME", &user.name);
     }
+    for (name, value) in variables {
+        match value {
+            Some(value) => process.env(name, value),
+            None => process.env_remove(name),
+        };
+    }
+    process.envs(&settings.environment).env(MARK, mark);
+    if let Some(directory) = &settings.working_directory {
+        process.current_dir(directory);
+    }
+    let ids = ids.map(|ids| (ids.groups, ids.gid, ids.user.map(|user| user.uid)));
     let parent = Pid::this();
     let prepare = move || {
+        if terminal {
+            setsid()?;
+            // SAFETY: standard input is the terminal, and the request takes no pointer.
+            Errno::result(unsafe { ioctl(0, TIOCSCTTY, 0) })?;
+        }
+        setrlimit(Resource::RLIMIT_NOFILE, descriptors.0, descriptors.1)?;
+        if let Some((groups, gid, uid)) = &ids {
+            setgroups(groups)?;
+            setgid(*gid)?;
+            if let Some(uid) = uid {
+                setuid(*uid)?;
+            }
+        }
+        // A change of ids has forgotten it.
         set_pdeathsig(Signal::SIGTERM)?;
         if getppid() != parent {
             return Err(io::ErrorKind::Interrupted.into()); // the parent is gone already, and nobody will tell
         }
-        setrlimit(Resource::RLIMIT_NOFILE, descriptors.0, descriptors.1)?;
         Ok(())
     };
     // SAFETY: between fork and exec only system calls are made: nothing is allocated and no lock is taken.
     unsafe { process.pre_exec(prepare) };
     process.spawn()
+}
+
+/// As whom a program runs.
+struct Ids {
+    user: Option<User>,
+    gid: Gid,
+    groups: Vec<Gid>,
+}
+
+impl Ids {
+    /// Looked up before the fork, behind which no table may be read. None: as this process.
+    fn of(settings: &Settings) -> io::Result<Option<Self>> {
+        let absent = |what, name: &str| io::Error::other(format!("there is no {what} '{name}'"));
+        let user = match &settings.user {
+            Some(name) => Some(User::from_name(name)?.ok_or_else(|| absent("user", name))?),
+            None => None,
+        };
+        let group = match &settings.group {
+            Some(name) => Some(Group::from_name(name)?.ok_or_else(|| absent("group", name))?.gid),
+            None => None,
+        };
+        let Some(gid) = group.or(user.as_ref().map(|user| user.gid)) else { return Ok(None) };
+        if user.as_ref().is_some_and(|user| user.uid == Uid::effective()) && group.is_none() {
+            return Ok(None);
+        }
+        let groups = match &user {
+            Some(user) => getgrouplist(&CString::new(user.name.as_str())?, gid)?,
+            None => vec![gid],
+        };
+        Ok(Some(Self { user, gid, groups }))
+    }
 }

@@ -2,14 +2,19 @@
 //!
 //! Promise: the program binds the port that it was written for and gets another one on loopback, which is held for it from the
 //! start; its output becomes records of the log; what ends the daemon ends the program, with all that it has started. When it
-//! ends, a [`pacing`] rule without a clock says what follows. This module knows neither sessions nor WebSocket.
+//! ends, a [`pacing`] rule without a clock says what follows. A program of a [`session`] speaks on standard input and output.
+//! This module knows neither routes nor WebSocket.
 
 mod child;
+mod children;
 mod descendants;
 mod lines;
+mod linkage;
+mod listening;
 pub mod pacing;
 pub mod place;
 mod preload;
+pub mod session;
 pub mod settings;
 pub mod state;
 mod supervisor;
@@ -21,13 +26,15 @@ use std::process::ExitStatus;
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t};
 
+pub use self::children::{Children, GRACE};
 pub use self::pacing::OnExit;
 use self::place::Held;
 pub use self::place::Place;
 pub use self::preload::Preload;
-use self::settings::Isolation;
+pub use self::session::{Launcher, Launches};
 pub use self::settings::{Command, Settings};
-pub use self::supervisor::{GRACE, Supervisor};
+use self::settings::{Isolation, Role};
+pub use self::supervisor::Supervisor;
 
 /// Why a program cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +51,6 @@ pub enum ProgramError {
     /// This process cannot become the parent of what its children leave behind.
     #[error("cannot follow the program into the background")]
     Follow(#[source] nix::Error),
-    /// The limits of this process are not known.
-    #[error("cannot read the limit of descriptors")]
-    Limits(#[source] nix::Error),
     /// No port of loopback could be bound.
     #[error("cannot hold a port of loopback for the program")]
     Port(#[source] io::Error),
@@ -64,19 +68,37 @@ pub enum ProgramError {
     },
 }
 
+/// The limits of descriptors that this process was started with, and its programs are.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptors(rlim_t, rlim_t);
+
+impl Descriptors {
+    /// To be called before the process raises its own, which are not everybody's.
+    pub fn of_this_process() -> Self {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the kernel has this limit");
+        Self(soft, hard)
+    }
+
+    /// A way for sessions to have programs started.
+    pub fn launcher(self) -> (Launcher, Launches) {
+        Launcher::pair((self.0, self.1))
+    }
+}
+
 /// A program that is about to be run, and its port, if it has one of its own.
 #[derive(Debug)]
 pub struct Program {
     settings: Settings,
+    place: Place,
     moved: Option<(Held, Preload)>,
-    /// This process raises its own limits, which are not everybody's.
     descriptors: (rlim_t, rlim_t),
 }
 
 impl Program {
-    /// Holds a port for it, and finds the library that moves it there. To be called before the process raises its limits.
-    pub fn prepare(settings: Settings) -> Result<Self, ProgramError> {
-        let moved = match settings.port().filter(|port| port.isolation == Isolation::Rebind) {
+    /// Holds a port for it, and finds the library that moves it there.
+    pub fn prepare(settings: Settings, descriptors: Descriptors) -> Result<Self, ProgramError> {
+        let port = settings.port();
+        let moved = match port.filter(|port| port.isolation == Isolation::Rebind) {
             None => None,
             Some(settings::Port { number: old, .. }) => {
                 let held = Held::new().map_err(ProgramError::Port)?;
@@ -84,13 +106,28 @@ impl Program {
                 Some((held, preload))
             }
         };
-        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_err(ProgramError::Limits)?;
-        Ok(Self { settings, moved, descriptors })
+        let place = match &moved {
+            Some((held, _)) => held.place().clone(),
+            None => Place::fixed(port.map(|port| port.number)),
+        };
+        Ok(Self { settings, place, moved, descriptors: (descriptors.0, descriptors.1) })
     }
 
-    /// Where it will listen, if its port is moved.
-    pub fn place(&self) -> Option<&Place> {
-        self.moved.as_ref().map(|(held, _)| held.place())
+    /// Where it will listen, and how it stands.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What it was made of.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn on_exit(&self) -> OnExit {
+        match self.settings.role {
+            Role::Service { on_exit, .. } => on_exit,
+            Role::PerSession { .. } => OnExit::Ignore,
+        }
     }
 }
 

@@ -32,6 +32,16 @@ impl Preload {
         Ok(Self { library, old, new })
     }
 
+    /// Another port is the program's now.
+    pub(super) fn moves_to(&mut self, new: u16) {
+        self.new = new;
+    }
+
+    /// The port that the program was written for.
+    pub(super) fn original(&self) -> u16 {
+        self.old
+    }
+
     /// What is added to the program's environment; another library that is preloaded stays.
     pub fn variables(&self) -> [(&'static str, OsString); 3] {
         let mut libraries = OsString::from(&self.library);

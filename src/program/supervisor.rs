@@ -1,274 +1,289 @@
-//! The life of a program: started, heard, buried, started again, and ended with the daemon.
+//! The life of a program that runs as long as its route: started, heard, followed, started again, and ended.
 //!
-//! The process becomes the parent of what its children leave behind, so that a program which goes to the background is
-//! followed there. This is the only place that waits for children: it buries all that there are.
+//! Promise: how it stands is told at its [`Place`]; what has ended is started again at the pace of its rule; all its processes
+//! end with it. Deliberately not here: who waits for children ([`Children`] does), and what becomes of sessions.
 
-use std::future::pending;
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::prctl::set_child_subreaper;
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use tokio::io::AsyncReadExt as _;
-use tokio::net::unix::pipe;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, error, info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info, warn};
 
-use super::descendants::descendants;
-use super::lines::Lines;
+use super::child::{Start, Streams};
+use super::children::{Child, Children, Speaker};
+use super::descendants::{Mark, Whose, descendants};
+use super::linkage::immune;
+use super::listening::{have_any, listeners};
 use super::pacing::{OnExit, Pacing};
-use super::settings::Role;
-use super::{Ended, Program, ProgramError, child};
+use super::place::Standing;
+use super::{Ended, Program, ProgramError};
 use crate::log::Kind;
 
-/// From SIGTERM to SIGKILL.
-pub const GRACE: Duration = Duration::from_secs(5);
-/// What was written is read soon.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// What was killed is gone soon, or hangs in the kernel.
-const KILLED: Duration = Duration::from_secs(2);
+/// After its start it is looked where a program listens: then, and each time after twice as long.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+/// Whoever takes longer is not looked at any more.
+const LOOKS: u32 = 9;
 
 /// A program in the daemon's care.
 pub struct Supervisor {
     program: Program,
-    name: String,
-    on_exit: OnExit,
+    children: Children,
+    speaker: Speaker,
+    mark: Mark,
     pacing: Pacing,
     state: State,
     /// The group of the program that was started last.
     group: Option<Pid>,
-    children: tokio::signal::unix::Signal,
-    /// Those who read what it writes.
-    readers: JoinSet<()>,
+    /// Where it listens is to be looked at then. None: that is known, or no matter.
+    look: Option<Look>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
-    Running(Pid),
+    Running(Child),
     /// Between two lives.
     Resting {
         until: Instant,
     },
-    /// It will not be started again.
-    Over,
+    /// It will not be started again, but may have left something.
+    Left,
+    /// Nothing is left.
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at: Instant,
+    number: u32,
+}
+
+/// What has happened.
+enum Event {
+    Buried,
+    Ended(ExitStatus),
+    Look,
+    Rested,
 }
 
 impl Supervisor {
-    /// Starts the program. Called within a runtime, on the thread that lives as long as the process.
-    pub fn start(program: Program) -> Result<Self, ProgramError> {
-        set_child_subreaper(true).map_err(ProgramError::Follow)?;
-        let children = signal(SignalKind::child()).map_err(ProgramError::Signal)?;
-        let on_exit = match program.settings.role {
-            Role::Service { on_exit, .. } => on_exit,
-            Role::PerSession { .. } => OnExit::Ignore,
-        };
+    /// Starts the program of the route.
+    pub fn start(program: Program, route: &str, children: &Children) -> Result<Self, ProgramError> {
+        // No two programs of this process ever have the same.
+        static LIVES: AtomicU32 = AtomicU32::new(0);
+        let number = LIVES.fetch_add(1, Ordering::Relaxed);
+        let name = program.settings.command.name();
         let mut supervisor = Self {
-            on_exit,
-            name: program.settings.command.name(),
+            speaker: Speaker { program: name, route: route.to_owned(), session: None },
+            mark: Mark::new(format!("{route}.{}.{number}", Pid::this())),
             pacing: Pacing::new(Instant::now().into_std()),
             program,
-            state: State::Over,
+            children: children.clone(),
+            state: State::Gone,
             group: None,
-            children,
-            readers: JoinSet::new(),
+            look: None,
         };
+        supervisor.warn_if_immune();
         supervisor.launch().map_err(|source| {
             let program = supervisor.program.settings.command.program.to_string_lossy().into_owned();
-            ProgramError::Start { program, source }
+            let error = ProgramError::Start { program, source };
+            supervisor.program.place.stands(Standing::NotStarted(crate::config::chain(&error)));
+            error
         })?;
         Ok(supervisor)
     }
 
-    /// Resolves when the daemon is to end because the program has. Can be dropped and called again at any time.
+    /// Resolves when the route is to end because the program has. Can be dropped and called again at any time.
     pub async fn over(&mut self) -> Ended {
         loop {
-            match self.state {
-                State::Resting { until } => {
-                    tokio::select! {
-                        () = sleep_until(until) => self.relaunch(),
-                        _ = self.children.recv() => drop(self.bury()),
-                    }
-                }
-                State::Running(_) | State::Over => {
-                    if self.children.recv().await.is_none() {
-                        pending::<()>().await;
-                    }
-                    let buried = self.bury();
-                    if let Some(ended) = buried.status.and_then(|status| self.ended(status)) {
+            match self.next().await {
+                Event::Ended(status) => {
+                    if let Some(ended) = self.ended(status) {
                         return ended;
                     }
-                    if buried.alone
-                        && self.state == State::Over
-                        && let Some(place) = self.program.place()
-                    {
-                        place.desert();
-                    }
+                    self.desert_if_alone();
                 }
+                Event::Buried => self.desert_if_alone(),
+                Event::Look => self.look(),
+                Event::Rested => self.relaunch(),
             }
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let mut burials = self.children.burials();
+        let look_at = self.look.map(|look| look.at);
+        let looking = async {
+            match look_at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        match &mut self.state {
+            State::Running(child) => tokio::select! {
+                // Without its sender there is no process either.
+                status = &mut child.ended => Event::Ended(status.unwrap_or_default()),
+                () = looking => Event::Look,
+            },
+            State::Resting { until } => {
+                sleep_until(*until).await;
+                Event::Rested
+            }
+            State::Left => tokio::select! {
+                _ = burials.changed() => Event::Buried,
+                () = looking => Event::Look,
+            },
+            State::Gone => std::future::pending().await,
         }
     }
 
     /// Ends the program and all that it has started: asks first, and kills whoever has not gone after a while, or when
     /// `impatient` resolves.
-    pub async fn stop(mut self, impatient: impl Future<Output = ()>) {
-        self.state = State::Over;
-        if !self.bury().alone {
-            self.end(impatient).await;
+    pub async fn stop(self, impatient: impl Future<Output = ()>) {
+        let whose = self.whose();
+        if !descendants(Pid::this(), &whose).is_empty() {
+            let Speaker { program, route, .. } = &self.speaker;
+            info!(kind = Kind::ProgramStopping.id(), program, route, "ending the program");
+            self.children.end(&whose, Signal::SIGTERM, program, impatient).await;
         }
-        // Nobody is left who could write, so that what there is ends.
-        while let Ok(Some(_)) = timeout(LAST_WORDS, self.readers.join_next()).await {}
     }
 
-    /// From the first signal to the last.
-    async fn end(&mut self, impatient: impl Future<Output = ()>) {
-        info!(kind = Kind::ProgramStopping.id(), program = self.name, "ending the program");
-        self.signal_all(Signal::SIGTERM);
-        tokio::select! {
-            gone = timeout(GRACE, self.alone()) => if gone.is_ok() { return },
-            () = impatient => {}
-        }
-        let left = descendants(Pid::this()).len();
-        warn!(
-            kind = Kind::ProgramKilled.id(),
-            program = self.name,
-            processes = left,
-            "the program did not end in time and is killed"
-        );
-        let killed = timeout(KILLED, async {
-            // Who forks while it is killed leaves another to be killed.
-            while !self.bury().alone {
-                self.signal_all(Signal::SIGKILL);
-                self.children.recv().await;
-            }
-        });
-        if killed.await.is_err() {
-            debug!(program = self.name, "something of the program is left, and cannot be killed");
-        }
+    fn whose(&self) -> Whose {
+        Whose::Marked { mark: self.mark.clone(), group: self.group }
     }
 
     fn launch(&mut self) -> io::Result<()> {
-        let settings = &self.program.settings;
-        let preload = self.program.moved.as_ref().map(|(_, preload)| preload);
-        let mut child = child::spawn(&settings.command, preload, self.program.descriptors)?;
-        let pid = Pid::from_raw(child.id().cast_signed());
-        while self.readers.try_join_next().is_some() {} // those of former lives
-        self.pacing.started(Instant::now().into_std());
-        (self.state, self.group) = (State::Running(pid), Some(pid));
-        info!(
-            kind = Kind::ProgramStarted.id(),
-            program = self.name,
-            pid = pid.as_raw(),
-            "Starting '{}'",
-            settings.command
-        );
-        for (stream, output) in
-            [("stdout", child.stdout.take().map(OwnedFd::from)), ("stderr", child.stderr.take().map(OwnedFd::from))]
-        {
-            if let Some(output) = output {
-                self.readers.spawn_local(tell(self.name.clone(), stream, output));
-            }
+        self.renew_port()?;
+        let start = Start {
+            settings: &self.program.settings,
+            mark: self.mark.value(),
+            variables: self.variables(),
+            streams: Streams::Heard,
+            descriptors: self.program.descriptors,
+        };
+        let child = self.children.start(start, &self.speaker)?;
+        let now = Instant::now();
+        self.pacing.started(now.into_std());
+        self.group = Some(child.pid);
+        self.look = self.program.moved.as_ref().map(|_| Look { at: now + FIRST_LOOK, number: 1 });
+        let (command, Speaker { program, route, .. }) = (&self.program.settings.command, &self.speaker);
+        info!(kind = Kind::ProgramStarted.id(), program, pid = child.pid.as_raw(), route, "Starting '{command}'");
+        self.state = State::Running(child);
+        self.program.place.stands(Standing::Running);
+        Ok(())
+    }
+
+    /// What is set in its environment.
+    fn variables(&self) -> Vec<(&'static str, Option<OsString>)> {
+        let Some((_, preload)) = &self.program.moved else { return Vec::new() };
+        let moved = preload.variables().into_iter().map(|(name, value)| (name, Some(value)));
+        // What an outer program was told may not come before what this one is.
+        moved.chain([("REBIND_PORTS", None)]).collect()
+    }
+
+    /// The port is held, and whoever wants to can take it all the same: then another is chosen.
+    fn renew_port(&mut self) -> io::Result<()> {
+        let Some((held, preload)) = &mut self.program.moved else { return Ok(()) };
+        let before = held.port();
+        if held.renew()? {
+            preload.moves_to(held.port());
+            let (port, Speaker { program, route, .. }) = (held.port(), &self.speaker);
+            warn!(
+                kind = Kind::ProgramPortLost.id(),
+                program,
+                route,
+                port,
+                "somebody else listens at port {before}, which was the program's: it gets another"
+            );
         }
         Ok(())
     }
 
     fn relaunch(&mut self) {
         if let Err(error) = self.launch() {
-            let program = &self.name;
-            error!(kind = Kind::ProgramNotStarted.id(), program, %error, "the program cannot be started again");
+            let Speaker { program, route, .. } = &self.speaker;
+            error!(kind = Kind::ProgramNotStarted.id(), program, route, %error, "the program cannot be started again");
             let now = Instant::now().into_std();
             self.pacing.started(now);
             self.state = State::Resting { until: self.pacing.next(now).into() };
         }
     }
 
-    /// The program has ended. Some: and the daemon is to end.
+    /// The program has ended. Some: and so is the route to.
     fn ended(&mut self, status: ExitStatus) -> Option<Ended> {
-        let (program, code, signal) = (&self.name, status.code(), status.signal());
-        info!(kind = Kind::ProgramEnded.id(), program, code, signal, "the program has ended: {status}");
-        self.state = State::Over;
-        match self.on_exit {
-            OnExit::Exit => return Some(status.into()),
-            OnExit::Ignore => {}
+        let Speaker { program, route, .. } = &self.speaker;
+        let (code, signal) = (status.code(), status.signal());
+        info!(kind = Kind::ProgramEnded.id(), program, code, signal, route, "the program has ended: {status}");
+        match self.program.on_exit() {
+            OnExit::Exit => {
+                self.state = State::Gone;
+                self.program.place.stands(Standing::Over(status.into()));
+                return Some(status.into());
+            }
+            OnExit::Ignore => {
+                self.state = State::Left;
+                self.program.place.stands(Standing::Background);
+            }
             OnExit::Respawn => {
                 let now = Instant::now().into_std();
                 if self.pacing.is_too_fast(now) {
-                    warn!(kind = Kind::ProgramTooFast.id(), program, "Command respawning too fast");
+                    warn!(kind = Kind::ProgramTooFast.id(), program, route, "Command respawning too fast");
                 }
                 self.state = State::Resting { until: self.pacing.next(now).into() };
+                self.look = None;
+                self.program.place.stands(Standing::Resting);
             }
         }
         None
     }
 
-    /// Waits for all children that have ended: only one of them is the program.
-    fn bury(&mut self) -> Buried {
-        let mut buried = Buried { status: None, alone: false };
-        loop {
-            let (pid, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, ExitStatus::from_raw(code << 8)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, ExitStatus::from_raw(signal as i32)),
-                Ok(WaitStatus::StillAlive) => return buried,
-                Err(Errno::ECHILD) => {
-                    buried.alone = true;
-                    return buried;
-                }
-                Ok(_) | Err(_) => continue,
-            };
-            if self.state == State::Running(pid) {
-                buried.status = Some(status);
-            } else {
-                debug!(
-                    program = self.name,
-                    pid = pid.as_raw(),
-                    "something that the program left behind has ended: {status}"
-                );
-            }
+    /// What it has left in the background is gone, too.
+    fn desert_if_alone(&mut self) {
+        if matches!(self.state, State::Left) && descendants(Pid::this(), &self.whose()).is_empty() {
+            (self.state, self.look) = (State::Gone, None);
+            self.program.place.stands(Standing::Over(Ended::from(ExitStatus::default())));
         }
     }
 
-    /// Resolves when the program and all that it has started are gone.
-    async fn alone(&mut self) {
-        while !self.bury().alone {
-            self.children.recv().await;
+    /// Whether the program listens where it should, or where it would have without the library.
+    fn look(&mut self) {
+        let Some((look, (held, preload))) = self.look.take().zip(self.program.moved.as_ref()) else { return };
+        if !listeners(held.port()).is_empty() {
+            return;
+        }
+        let at_original = listeners(preload.original());
+        if !at_original.is_empty() && have_any(&descendants(Pid::this(), &self.whose()), &at_original) {
+            self.tell_not_moved("it listens at that port itself: preloading has no effect on it");
+            return;
+        }
+        if look.number < LOOKS {
+            let at = look.at + FIRST_LOOK * 2_u32.pow(look.number);
+            self.look = Some(Look { at, number: look.number + 1 });
         }
     }
 
-    /// The group, in which nobody can be missed, and whoever has left it.
-    fn signal_all(&self, signal: Signal) {
-        // Whoever is gone meanwhile need not be told.
-        if let Some(group) = self.group {
-            let _ = killpg(group, signal);
-        }
-        for pid in descendants(Pid::this()) {
-            let _ = kill(pid, signal);
-        }
+    fn warn_if_immune(&self) {
+        let Some(reason) = self.program.moved.as_ref().and_then(|_| immune(&self.program.settings.command)) else {
+            return;
+        };
+        self.tell_not_moved(reason.reason());
     }
-}
 
-/// What became of the children.
-struct Buried {
-    /// The program's own end.
-    status: Option<ExitStatus>,
-    /// There are no more.
-    alone: bool,
-}
-
-/// Makes records of what a program writes, until nobody can write any more.
-async fn tell(program: String, stream: &'static str, output: OwnedFd) {
-    let Ok(mut output) = pipe::Receiver::from_owned_fd(output) else { return };
-    let mut lines = Lines::default();
-    let mut buffer = vec![0; 4096];
-    let say = |line: &str| info!(kind = Kind::ProgramOutput.id(), program, stream, "{line}");
-    while let Ok(length @ 1..) = output.read(&mut buffer).await {
-        lines.read(&buffer[..length], say);
+    fn tell_not_moved(&self, reason: &str) {
+        let Some((_, preload)) = &self.program.moved else { return };
+        let (port, Speaker { program, route, .. }) = (preload.original(), &self.speaker);
+        warn!(
+            kind = Kind::ProgramNotMoved.id(),
+            program,
+            route,
+            "the port {port} of the program cannot be moved, for {reason}: let systemd run it in a network of its own, by \
+             isolation = \"private-network\" in the [program] of a route's file"
+        );
+        self.program.place.stands(Standing::NotMoved);
     }
-    lines.end(say);
 }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Sleep, sleep_until, timeout};
 
-use super::end::{Cause, End};
+use super::end::{Cause, End, TargetFailed};
 use super::stride::Stride;
 use super::traffic::Traffic;
 use super::tunnel::Tunnel;
@@ -269,7 +269,10 @@ where
                 self.write_to_client(cx, now, &scratch[frame], payload);
             }
             Ok(()) => self.tunnel.handle_target_eof(now),
-            Err(_) => self.tunnel.handle_target_lost(now),
+            Err(error) => match TargetFailed::of(&error) {
+                Some(failed) => self.tunnel.handle_target_failed(now, failed),
+                None => self.tunnel.handle_target_lost(now),
+            },
         }
         Poll::Ready(count)
     }

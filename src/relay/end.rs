@@ -1,6 +1,7 @@
 //! How a session ended: the one value that its end is logged from.
 
 use std::fmt;
+use std::io;
 
 use crate::websocket::close::{Close, CloseCode};
 use crate::websocket::error::ProtocolError;
@@ -44,12 +45,26 @@ pub enum Cause {
     Stopped(CloseCode),
     /// The target ended the stream.
     TargetClosed,
+    /// The target was a program, which has ended with this status.
+    TargetFailed(TargetFailed),
     /// The target's connection was reset or failed.
     TargetLost,
     /// The time of the session's token is over.
     TokenExpired,
     /// The source of the session's token knows it no more.
     TokenWithdrawn,
+}
+
+/// A target that has said all it had to say, and failed: an error of its stream may hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("The program ended with status {0}")]
+pub struct TargetFailed(pub u8);
+
+impl TargetFailed {
+    /// What the error of a target's stream says.
+    pub fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
 }
 
 /// Who ended a session.
@@ -74,7 +89,7 @@ impl Cause {
             | Self::Stopped(_)
             | Self::TokenExpired
             | Self::TokenWithdrawn => Party::Proxy,
-            Self::TargetClosed | Self::TargetLost => Party::Target,
+            Self::TargetClosed | Self::TargetFailed(_) | Self::TargetLost => Party::Target,
         }
     }
 
@@ -94,6 +109,7 @@ impl Cause {
             // RFC 6455 section 5.5.1: what came is what is sent back.
             Self::ClientClosed(close) => return close.clone(),
             Self::Protocol(error) => return Some((*error).into()),
+            Self::TargetFailed(failed) => return Some(Close::new(CloseCode::INTERNAL_ERROR, failed.to_string())),
             Self::Idle => (CloseCode::GOING_AWAY, "Idle for too long"),
             Self::Stopped(CloseCode::RESTART) => (CloseCode::RESTART, "Server restarting"),
             Self::Stopped(code) => (*code, "Server shutting down"),
@@ -134,6 +150,7 @@ impl fmt::Display for Cause {
             Self::Protocol(error) => write!(f, "client broke the protocol: {error}"),
             Self::Stopped(_) => f.write_str("server stopped"),
             Self::TargetClosed => f.write_str("target closed"),
+            Self::TargetFailed(TargetFailed(status)) => write!(f, "target ended with status {status}"),
             Self::TargetLost => f.write_str("target connection reset"),
             Self::TokenExpired => f.write_str("token expired"),
             Self::TokenWithdrawn => f.write_str("token withdrawn"),
@@ -158,6 +175,7 @@ mod tests {
             (Cause::Protocol(ProtocolError::CloseLength), 1002),
             (Cause::Stopped(CloseCode::RESTART), 1012),
             (Cause::TargetClosed, 1000),
+            (Cause::TargetFailed(TargetFailed(3)), 1011),
             (Cause::TargetLost, 1011),
             (Cause::TokenExpired, 1008),
             (Cause::TokenWithdrawn, 1008),

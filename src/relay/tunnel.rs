@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::control::Control;
-use super::end::{Cause, Delivery, End};
+use super::end::{Cause, Delivery, End, TargetFailed};
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
 use crate::websocket::codec::{Codec, Outgoing, Protocol, Said};
@@ -225,6 +225,13 @@ impl Tunnel {
         self.begin_ending(now, Cause::TargetClosed);
         self.target.input = TargetInput::Ended;
         self.settle();
+    }
+
+    /// The target has ended, and says that it has failed: all that it had to say is here.
+    pub fn handle_target_failed(&mut self, now: Instant, failed: TargetFailed) {
+        self.begin_ending(now, Cause::TargetFailed(failed));
+        self.target.input = TargetInput::Ended;
+        self.handle_target_unwritable(now);
     }
 
     /// Reading from the target failed.

@@ -1,11 +1,14 @@
 //! How the daemon was started, which no reload changes, and what is to be said when a route does not fit it.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::warn;
 
 use super::address::ListenAddress;
+use super::programs::Programs;
 use super::site::{Site, SiteError};
 use crate::config::Route;
 use crate::log::Kind;
@@ -30,6 +33,8 @@ pub(super) struct Circumstances {
     pub(super) supervised: Option<Supervised>,
     /// The grants of the routes that are or were, by their names: a reload keeps them.
     pub(super) grants: Arc<Mutex<HashMap<String, Arc<Grants>>>>,
+    /// What runs behind the routes.
+    pub(super) programs: Rc<RefCell<Programs>>,
 }
 
 impl Circumstances {
@@ -38,15 +43,18 @@ impl Circumstances {
         let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
         let granted = Arc::clone(grants.entry(route.name.clone()).or_default());
         drop(grants);
-        if !route.program.as_ref().is_some_and(is_supervised) {
-            return Site::open(route, &self.confinement, granted, self.traffic);
-        }
-        let Some(supervised) = &self.supervised else {
-            return Err(SiteError::ProgramWithoutUnit { route: route.name.clone() });
-        };
         let mut route = route.clone();
-        if route.target == target::Settings::Program {
-            route.target = target::Settings::Fixed(Target::Program(supervised.place().clone()));
+        let target = if route.program.as_ref().is_some_and(is_supervised) {
+            let Some(supervised) = &self.supervised else {
+                return Err(SiteError::ProgramWithoutUnit { route: route.name });
+            };
+            let is_target = route.target == target::Settings::Program;
+            is_target.then(|| Target::Program(supervised.place().clone()))
+        } else {
+            self.programs.borrow_mut().plan(&route)?
+        };
+        if let Some(target) = target {
+            route.target = target::Settings::Fixed(target);
         }
         Site::open(&route, &self.confinement, granted, self.traffic)
     }

@@ -129,6 +129,8 @@ struct Status {
     check: Option<ClientCheck>,
     /// How the program stands that systemd runs. None: there is none.
     program: Option<Condition>,
+    /// How the programs stand, and whether something is wrong with them.
+    programs: Vec<(String, bool)>,
 }
 
 /// Who keeps away the clients that `access.allow-clients` does not name.
@@ -152,6 +154,7 @@ impl Status {
             certificate: None,
             check: None,
             program: None,
+            programs: Vec::new(),
         }
     }
 
@@ -169,6 +172,7 @@ impl Status {
     /// What there is to say of the routes besides.
     fn describe(&mut self, routes: &Routes, certificate: Option<&Expiry>) {
         self.check = routes.client_check();
+        self.programs = routes.programs();
         self.certificate = certificate.map(|expiry| (expiry.clone(), routes.are_several()));
     }
 
@@ -221,6 +225,9 @@ impl Status {
             None => {}
             Some(Condition::Well(words)) => text = format!("{text}, {words}"),
             Some(Condition::Ill(words)) => text = format!("{words} ({text})"),
+        }
+        for (sentence, is_wrong) in &self.programs {
+            text = if *is_wrong { format!("{sentence} ({text})") } else { format!("{text}, {sentence}") };
         }
         if let Some(problem) = &self.reload_failed {
             text = format!("Reload failed, the old configuration stays in force: {problem} ({text})");
@@ -287,6 +294,9 @@ mod tests {
         status.certificate = Some((expiry(now - DAY), true));
         assert_eq!(status.compose(now), "3 sessions, certificate of vnc EXPIRED on 2024-10-03");
         status.certificate = None;
+        status.programs = vec![("vncserver runs".to_owned(), false), ("sh has ended with status 3".to_owned(), true)];
+        assert_eq!(status.compose(now), "sh has ended with status 3 (3 sessions, vncserver runs)");
+        status.programs.clear();
         status.check = Some(ClientCheck::DaemonAlone);
         status.reloaded(Err("a.toml:1:1: what".to_owned()));
         assert_eq!(

@@ -14,6 +14,7 @@ mod expiry;
 mod health;
 mod lifetime;
 pub mod listener;
+mod programs;
 mod reload;
 mod room;
 mod signals;
@@ -24,13 +25,15 @@ pub mod worker;
 
 pub use self::lifetime::Lifetime;
 
+use std::cell::RefCell;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
@@ -43,6 +46,7 @@ use self::circumstances::Circumstances;
 use self::health::Health;
 use self::lifetime::{Ending, lifetime_over};
 use self::listener::{Inherited, ListenError, Listener};
+use self::programs::{Over, Programs};
 use self::reload::Routes;
 use self::signals::{Signals, Told};
 use self::site::{Site, SiteError};
@@ -51,7 +55,7 @@ use self::worker::{Job, Threads, Workers};
 use crate::config::{Route, chain};
 use crate::log::Kind;
 use crate::program::watch::{Change, Supervised, Watch};
-use crate::program::{self, Ended, Program, ProgramError, Supervisor};
+use crate::program::{self, Ended, ProgramError};
 use crate::record;
 use crate::socket::{Accepted, Peer};
 use crate::systemd::activation::ActivationError;
@@ -93,8 +97,8 @@ pub struct Server {
     unusable: Vec<String>,
     /// What is wrong with routes that are out of order, or do not fit their units.
     problems: Vec<String>,
-    /// Runs as long as the daemon does, and may end it.
-    program: Option<Program>,
+    /// The routes that are sound, whose programs are to be run.
+    routes: Vec<Route>,
 }
 
 #[derive(Debug)]
@@ -119,6 +123,7 @@ impl Server {
             listeners.extend(bound.into_iter().map(|listener| (address.clone(), listener)));
         }
         self.bound.push(Bound { site, listeners });
+        self.routes.push(route.clone());
         Ok(())
     }
 
@@ -150,6 +155,7 @@ impl Server {
                 let bound: Vec<ListenAddress> = listeners.iter().map(Listener::address).collect();
                 self.problems.extend(self.circumstances.complaints(route, &bound));
                 self.serve_on(site, listeners);
+                self.routes.push(route.clone());
             }
             Err(error) => self.adopt_broken(&route.name, listeners, &[chain(&error)]),
         }
@@ -194,12 +200,8 @@ impl Server {
                 self.bound.push(Bound { site, listeners: vec![(address, listener)] });
             }
         }
+        self.routes.push(route.clone());
         Ok(())
-    }
-
-    /// Runs `program` beside the routes.
-    pub fn wrap(&mut self, program: Program) {
-        self.program = Some(program);
     }
 
     /// Serves until it is told to stop, or its lifetime is over, or the program that it wraps has ended: as that did then.
@@ -226,8 +228,11 @@ impl Server {
     ) -> Result<Option<Ended>, ServerError> {
         let census = Arc::new(Census::default());
         let mut signals = Signals::install().map_err(ServerError::Runtime)?;
-        let mut program = self.program.map(Supervisor::start).transpose()?;
         let mut watch = self.circumstances.supervised.as_ref().map(Supervised::watch);
+        let programs = Rc::clone(&self.circumstances.programs);
+        let mut problems = self.problems;
+        problems.extend(start_programs(&programs, &self.routes, self.circumstances.activated)?);
+        let mut ends = programs.borrow_mut().ends();
         let routes = Routes::serve(self.bound, workers, Arc::clone(&census), self.circumstances, alarm.clone());
         let mut routes = routes.map_err(ServerError::Runtime)?;
         let connected_drain_timeout = self.connected.as_ref().map(|(_, _, site)| site.limits.drain_timeout);
@@ -238,17 +243,22 @@ impl Server {
         let (exit_idle, exit_idle_now) = watch::channel(routes.exit_idle());
         let only_one = connected_drain_timeout.is_some();
         let mut over = std::pin::pin!(lifetime_over(self.lifetime, exit_idle_now, only_one, &census));
-        let mut health = Health::new(&routes, self.unusable, self.problems);
+        let mut health = Health::new(&routes, self.unusable, problems);
         health.ready(&routes);
         let ending = loop {
             tokio::select! {
                 ending = &mut over => break ending,
                 () = alarm.rung() => return Err(ServerError::Bug),
-                ended = program_over(&mut program) => break Ending::ProgramEnded(ended),
                 change = change_of(&mut watch) => match change {
                     Change::Over(ended) => break Ending::ProgramEnded(ended),
                     Change::Condition(condition) => health.program(condition),
                 },
+                Over { route, ended } = program_over(&mut ends) => {
+                    if !routes.are_several() {
+                        break Ending::ProgramEnded(ended);
+                    }
+                    programs.borrow_mut().give_up(&route, ended);
+                }
                 told = signals.next() => match (told, &reload) {
                     (Told::Stop, _) => break Ending::Stopped,
                     (Told::Reload, Some(reload)) => {
@@ -281,9 +291,10 @@ impl Server {
             }
             drain(&census, stopper, &health, &mut signals, drain_timeout).await;
         }
-        if let Some(program) = program {
+        let left = programs.borrow_mut().end();
+        if let Some((children, names)) = left {
             health.extend_timeout(program::GRACE + END_TIME);
-            program.stop(signals.stop()).await;
+            children.end_all(&names, signals.stop()).await;
         }
         info!(kind = Kind::Stopped.id(), "stopped");
         Ok(match ending {
@@ -293,10 +304,30 @@ impl Server {
     }
 }
 
-/// Resolves when the daemon is to end because its program has.
-async fn program_over(program: &mut Option<Supervisor>) -> Ended {
-    match program {
-        Some(program) => program.over().await,
+/// Starts the programs of all routes. What one cannot have is an end of the daemon, unless there are other routes, or it was
+/// systemd that has started it and would do so again: then it is something to say.
+fn start_programs(
+    programs: &RefCell<Programs>,
+    routes: &[Route],
+    activated: bool,
+) -> Result<Vec<String>, ProgramError> {
+    let mut problems = Vec::new();
+    for failed in programs.borrow_mut().commit(&routes.iter().collect::<Vec<_>>())? {
+        if routes.len() == 1 && !activated {
+            return Err(failed.error);
+        }
+        problems.push(failed.tell());
+    }
+    Ok(problems)
+}
+
+/// Resolves when a program has ended, and its route is to.
+async fn program_over(ends: &mut Option<mpsc::Receiver<Over>>) -> Over {
+    match ends {
+        Some(ends) => match ends.recv().await {
+            Some(over) => over,
+            None => pending().await,
+        },
         None => pending().await,
     }
 }

@@ -25,6 +25,7 @@ use super::circumstances::Circumstances;
 use super::control::Controls;
 use super::health::ClientCheck;
 use super::listener::{ListenError, Listener};
+use super::programs::NotStarted;
 use super::room::Room;
 use super::site::Site;
 use super::worker::Workers;
@@ -77,7 +78,7 @@ impl Routes {
         circumstances: Circumstances,
         alarm: Alarm,
     ) -> io::Result<Self> {
-        let (workers, news) = (Rc::new(workers), Rc::default());
+        let (workers, news) = (Rc::new(workers), circumstances.programs.borrow().news());
         let controls = Controls::default();
         let mut routes = Self { doors: Vec::new(), workers, census, circumstances, news, alarm, controls };
         // First, so that whoever has heard of a listener finds the control socket, too.
@@ -148,6 +149,8 @@ impl Routes {
         let outcome = reload().and_then(|routes| {
             let activated = self.circumstances.activated;
             let replaced = if activated { self.reassign(&routes) } else { self.replace(&routes) };
+            let replaced = replaced.and_then(|problems| Ok([problems, self.change_programs(&routes)?].concat()));
+            self.circumstances.programs.borrow_mut().discard();
             replaced.map_err(|error| vec![chain(&error)])
         });
         match outcome {
@@ -168,6 +171,21 @@ impl Routes {
                 Err(problems.into_iter().next().unwrap_or_default())
             }
         }
+    }
+
+    /// Runs the programs of the routes as they are now. Says which could not be started.
+    fn change_programs(&self, routes: &[Route]) -> Result<Vec<String>, ServerError> {
+        // The sockets of systemd may be for a few of the routes only.
+        let served: Vec<Arc<Site>> = self.sites();
+        let routes: Vec<&Route> =
+            routes.iter().filter(|route| served.iter().any(|site| site.name == route.name)).collect();
+        let failed = self.circumstances.programs.borrow_mut().commit(&routes)?;
+        Ok(failed.into_iter().map(NotStarted::tell).collect())
+    }
+
+    /// How the programs stand, for the status.
+    pub(super) fn programs(&self) -> Vec<(String, bool)> {
+        self.circumstances.programs.borrow().report()
     }
 
     /// Gives systemd's sockets to the routes as they are now.

@@ -14,9 +14,9 @@ use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
 use crate::log::{Kind, Quotas};
+use crate::program::{self, ProgramError};
 use crate::record::recorder::Recorder;
 use crate::systemd::confinement::Confinement;
-use crate::target;
 use crate::target::grants::Grants;
 use crate::target::source::{self, SourceError};
 use crate::target::targets::Targets;
@@ -44,6 +44,8 @@ pub struct Site {
     pub text: TextFrames,
     /// Its bounds.
     pub limits: Limits,
+    /// How long its clients are held until its program listens. None: as long as the way to any target may take.
+    pub start_timeout: Option<Duration>,
     /// Whether to show symbols of what moves on standard output.
     pub traffic: bool,
     /// After so long without a connection the daemon may end.
@@ -86,9 +88,19 @@ pub enum SiteError {
         /// What is wrong.
         source: TlsError,
     },
-    /// Its program is not in this version's power.
-    #[error("route '{route}': programs of route files are not built yet")]
+    /// Its program cannot be run.
+    #[error("route '{route}': its program cannot be run")]
     Program {
+        /// Its name.
+        route: String,
+        /// What is wrong.
+        source: ProgramError,
+    },
+    /// systemd is to run its programs, one for each session, which it does not.
+    #[error(
+        "route '{route}': systemd does not start a program for each session yet: write supervisor = \"child\" beside per-session"
+    )]
+    PerSessionOfSystemd {
         /// Its name.
         route: String,
     },
@@ -139,9 +151,6 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
-        if route.target == target::Settings::Program {
-            return Err(SiteError::Program { route: name });
-        }
         let targets = Targets::open(&route.target, route.allow_targets.as_ref(), granted);
         let (targets, problems) = targets.map_err(|source| SiteError::Tokens { route: name.clone(), source })?;
         if !problems.is_empty() {
@@ -172,6 +181,7 @@ impl Site {
             text,
             recorder: record.map(|settings| Arc::new(Recorder::new(&route.name, settings))),
             limits,
+            start_timeout: route.program.as_ref().and_then(program::Settings::port).and_then(|port| port.start_timeout),
             traffic,
             exit_idle: route.exit_idle,
             target_excluded: confinement.excludes_target_of(route),
@@ -192,6 +202,7 @@ impl Site {
             text: TextFrames::default(),
             recorder: None,
             limits: Limits::default(),
+            start_timeout: None,
             traffic: false,
             exit_idle: None,
             target_excluded: None,

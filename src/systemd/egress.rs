@@ -43,7 +43,7 @@ impl Egress {
     fn of(target: &Settings, allowed: Option<&AllowedTargets>) -> Self {
         match (target, allowed) {
             (Settings::Fixed(Target::Unix(_)), _) => Self::None,
-            (Settings::Program | Settings::Fixed(Target::Program(_)), _) => Self::loopback(),
+            (Settings::Program | Settings::Fixed(Target::Program(_) | Target::PerSession(_)), _) => Self::loopback(),
             (Settings::Fixed(Target::Tcp { host, .. }), allowed) => match (Self::of_host(host), allowed) {
                 (Self::Anything, Some(allowed)) => Self::of_list(allowed),
                 (egress, _) => egress,

@@ -14,7 +14,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Target;
 use super::allow::Reach;
-use crate::program::Place;
+use crate::program::ProgramError;
+use crate::program::place::{Place, Standing};
+use crate::program::session::Guest;
 use crate::socket::{Socket, is_localhost, loopback};
 
 /// Between two attempts to reach a program that does not listen yet: what a quick start takes, and what nobody notices.
@@ -43,6 +45,12 @@ pub enum DialError {
     /// It leads where the route's targets may not be.
     #[error("{0} is not among targets.allow, or needs such a list to be reached by a token")]
     NotAllowed(String),
+    /// A program for the session could not be started.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The program that was to answer is no more.
+    #[error("the program {0}")]
+    ProgramOver(Standing),
     /// Nobody answered in time.
     #[error("no answer from {0} in time")]
     TimedOut(Target),
@@ -56,12 +64,21 @@ pub enum DialError {
     },
 }
 
-/// Connects to `target` within `limit`, if it is within `reach`.
+/// Connects to `target` within `limit`, if it is within `reach`, for nobody in particular.
 pub async fn dial(target: &Target, reach: &Reach, limit: Duration) -> Result<Socket, DialError> {
+    dial_for(Guest::default(), target, reach, limit).await
+}
+
+/// The same for a session's client, whose target may be a program of its own.
+pub async fn dial_for(guest: Guest, target: &Target, reach: &Reach, limit: Duration) -> Result<Socket, DialError> {
     let deadline = Instant::now() + limit;
     match target {
         Target::Tcp { host, port } => dial_host(target, host, *port, reach, deadline).await,
         Target::Program(place) => dial_program(target, place, deadline).await,
+        Target::PerSession(program) => match timeout_at(deadline, program.start(guest)).await {
+            Ok(started) => Ok(Socket::Program(Box::new(started?))),
+            Err(_) => Err(DialError::TimedOut(target.clone())),
+        },
         Target::Unix(path) => dial_path(target, path, reach, deadline).await,
     }
 }
@@ -82,7 +99,7 @@ pub async fn permitted(target: &Target, reach: &Reach, limit: Duration) -> Resul
     match target {
         _ if *reach == Reach::Everything => Ok(()),
         Target::Tcp { host, port } => allowed_addresses(target, host, *port, reach, deadline).await.map(drop),
-        Target::Program(_) => Ok(()),
+        Target::Program(_) | Target::PerSession(_) => Ok(()),
         Target::Unix(path) => allowed_path(target, path, reach).await.map(drop),
     }
 }
@@ -97,7 +114,11 @@ async fn dial_program(target: &Target, place: &Place, deadline: Instant) -> Resu
             Some(Err(error)) => error,
             None => DialError::TimedOut(target.clone()),
         };
-        if place.is_deserted() || Instant::now() + pause >= deadline {
+        let standing = place.standing();
+        if standing.is_over() {
+            return Err(DialError::ProgramOver(standing));
+        }
+        if Instant::now() + pause >= deadline {
             return Err(refused);
         }
         sleep(pause).await;

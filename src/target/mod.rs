@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::program::Place;
+use crate::program::session::PerSession;
 
 /// A stream service that sessions are relayed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +26,10 @@ pub enum Target {
         /// Never 0.
         port: u16,
     },
-    /// A wrapped program that was moved to loopback; it may not listen yet.
+    /// A wrapped program; it may not listen yet.
     Program(Place),
+    /// A program that each session has for itself.
+    PerSession(PerSession),
     /// `unix:/path`, or as the original wrote it, `unix_socket:/path`.
     Unix(PathBuf),
 }
@@ -117,6 +120,7 @@ impl fmt::Display for Target {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Program(place) => place.addresses()[0].fmt(f),
+            Self::PerSession(program) => f.write_str(&program.command().name()),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

@@ -15,9 +15,10 @@ use super::grants::{self, Grants, Use};
 use super::lease::Lease;
 use super::source::recheck::Rechecks;
 use super::source::{self, Found, LookupError, Source, SourceError};
-use super::token::{NoToken, Place, Token, TokenName};
+use super::token::{self, NoToken, Token, TokenName};
 use super::{Settings, Target};
 use crate::access::Admitted;
+use crate::program::Place;
 
 /// How tokens are found and looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Tokens {
     /// Where they are looked up. None: only those that are granted are good.
     pub source: Option<source::Settings>,
     /// Where in a request they stand; the first that holds one counts. Never empty.
-    pub from: Vec<Place>,
+    pub from: Vec<token::Place>,
     /// How long a lookup may take.
     pub timeout: Duration,
     /// Whether a session ends when its token does, and how often the source is asked about that.
@@ -51,7 +52,7 @@ enum Way {
     ByToken {
         source: Option<Arc<Source>>,
         grants: Option<(grants::Settings, Arc<Grants>)>,
-        from: Vec<Place>,
+        from: Vec<token::Place>,
         timeout: Duration,
         /// None: sessions outlive their tokens.
         rechecks: Option<Arc<Rechecks>>,
@@ -115,7 +116,8 @@ impl Targets {
     ) -> Result<(Self, Vec<String>), SourceError> {
         let mut problems = Vec::new();
         let (way, reach) = match settings {
-            Settings::Program => (Way::Fixed(Target::Unix("/dev/null".into())), Reach::Everything),
+            // Whoever opens the route has put the program's place here; without one, nobody answers.
+            Settings::Program => (Way::Fixed(Target::Program(Place::fixed(None))), Reach::Everything),
             Settings::Fixed(target) => (Way::Fixed(target.clone()), Reach::Everything),
             Settings::ByToken(tokens) => {
                 let Tokens { source, from, timeout, end_sessions, grants } = tokens.as_ref();

@@ -119,6 +119,7 @@ async fn first_byte(socket: &Socket) -> io::Result<Option<u8>> {
     match socket {
         Socket::Tcp(stream) => stream.async_io(Interest::READABLE, || peek(stream.as_raw_fd())).await,
         Socket::Unix(stream) => stream.async_io(Interest::READABLE, || peek(stream.as_raw_fd())).await,
+        Socket::Program(_) => Ok(None), // no client is one
     }
 }
 
