@@ -62,7 +62,7 @@ def test_root_makes_a_token_for_one_session_and_another_user_does_not(machine: M
     refusal = machine.wait_for_record(
         f"_SYSTEMD_UNIT={service()}", where=lambda record: "no grant" in str(record["MESSAGE"])
     )
-    # Who it was, the service's user namespace does not tell, except that it was nobody whom it knows.
+    # Who it was, the service's user namespace does not tell: it was nobody whom it knows.
     assert refusal["WEBSOCKIFY_UID"] in ("65534", uid)
     made = machine.wait_for_record(
         f"_SYSTEMD_UNIT={service()}", where=lambda record: record["MESSAGE"] == "a grant was made"
@@ -77,7 +77,8 @@ def test_a_reload_keeps_a_grant_and_a_restart_forgets_it(machine: Machine) -> No
     write_granting_route(machine)
     enable(machine)
     machine.run("systemctl", "start", service())
-    assert machine.run("stat", "--format=%a", "/run/websockify-vnc", CONTROL).split() == ["700", "600"]
+    modes = machine.run("stat", "--format=%a", "/run/websockify-vnc", CONTROL)
+    assert modes.split() == ["700", "600"]
     with Target(machine.network, "desktop") as target:
         path = grant(machine, f"127.0.0.1:{target.port}")
         machine.run("systemctl", "reload", service())
