@@ -110,6 +110,9 @@ endif
 	install -D -m 0644 -t $(ROOT)/$(ZSH_COMPLETIONS) packaging/completions/_websockify
 	install -D -m 0644 -t $(ROOT)/share/fish/vendor_completions.d packaging/completions/websockify.fish
 	install -D -m 0644 -t $(ROOT)/share/doc/websockify/examples config/*.toml
+	for side in tcp http; do \
+	    install -D -m 0644 packaging/haproxy/$$side.cfg $(ROOT)/share/doc/websockify/examples/haproxy-$$side.cfg || exit; \
+	done
 	install -d $(DESTDIR)/etc/websockify
 
 # target/debian/*.deb and target/rpm/*.rpm, the same bytes for the same binary.

@@ -5,10 +5,13 @@
 //! which is logged once.
 
 mod gate;
+mod introduction;
+mod origin;
+mod place;
 mod refusal;
 mod unfinished;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +22,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use self::gate::gate;
+use self::origin::Origin;
+use self::place::{AddressPlace, TooMany};
 use self::refusal::Refusal;
 use self::unfinished::Unfinished;
-use crate::access::{Caller, Denied, User};
+use crate::access::{Caller, User};
 use crate::http::{Head, Incoming, Plain, next_upgrade, refuse};
 use crate::log::Kind;
 use crate::program::session::{Guest, Window};
@@ -34,12 +39,11 @@ use crate::server::worker::{Job, Place};
 use crate::session::SessionId;
 use crate::socket::{Peer, Socket};
 use crate::target::Target;
-use crate::target::dial::dial_for;
 use crate::target::grants::Use;
 use crate::target::lease::{Lease, Over};
 use crate::target::targets::{Resolved, Targets};
 use crate::target::token::TokenName;
-use crate::tls::{AcceptError, Stream};
+use crate::tls::{AcceptError, Outward, Stream};
 use crate::websocket::codec::Protocol;
 use crate::websocket::handshake::hixie::KEY3_BYTES;
 use crate::websocket::handshake::hybi::VERSIONS;
@@ -59,6 +63,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 struct Session {
     id: SessionId,
     client: Stream,
+    origin: Origin,
+    /// Its client's.
+    place: AddressPlace,
     user: Option<User>,
     backend: Backend,
     version: Version,
@@ -67,9 +74,17 @@ struct Session {
     early: Bytes,
 }
 
+/// What a client has asked for.
+struct Wanted<'a> {
+    id: SessionId,
+    client: &'a Stream,
+    origin: &'a Origin,
+    request: &'a Request<()>,
+}
+
 /// The target's end of a session.
 struct Backend {
-    socket: Socket,
+    stream: Outward,
     target: Target,
     /// By which token.
     token: Option<TokenName>,
@@ -77,62 +92,88 @@ struct Backend {
     lease: Lease,
 }
 
-/// Whether a client has come beside too many others from its address.
-#[derive(Clone, Copy)]
-enum Crowd {
-    Bearable,
-    TooMany,
-}
-
 /// Serves one connection to its end.
 pub(crate) async fn serve(job: Box<Job>, stop: Stop, _place: Place) {
     let Job { accepted, peer, site, admission, permit, counted } = *job;
-    let socket = match accepted.register() {
+    let mut socket = match accepted.register() {
         Ok(socket) => socket,
         Err(error) => {
             let kind = Kind::ConnectionUnserved.id();
             return warn!(kind, client = %peer, route = site.name, %error, "a connection could not be registered");
         }
     };
-    let place = match peer.ip().zip(site.limits.connections_per_address) {
-        None => None,
-        Some((address, bound)) => match admission.admit_address(address, bound) {
-            Some(place) => Some(place),
-            // It has been told often enough.
-            None => return debug!(client = %peer, route = site.name, "connection closed: too many from its address"),
-        },
-    };
-    let refused = place.as_ref().is_some_and(|place| !place.is_served);
-    if !site.access.admits_address(&peer) {
-        return debug!(client = %peer, route = site.name, "connection closed: {}", Denied::Address);
+    if let Err(denied) = site.access.admits_connection(&peer) {
+        return debug!(client = %peer, route = site.name, "connection closed: {denied}");
     }
-    let crowd = if refused { Crowd::TooMany } else { Crowd::Bearable };
-    let mut unfinished = Unfinished { session: None, peer, site: &site };
+    let (deadline, patience) = (Instant::now() + site.limits.handshake_timeout, Instant::now() + STOP_PATIENCE);
+    let origin = if site.access.begins_with_header(&peer) {
+        // Boxed, as most routes have no such proxies.
+        Box::pin(find(&mut socket, peer, &site, deadline, (stop.clone(), patience))).await
+    } else {
+        Some(Origin::direct(peer))
+    };
+    let Some(origin) = origin else { return };
+    let client = origin.client;
+    let place = match AddressPlace::of(&origin, &admission, &site) {
+        Ok(place) => place,
+        Err(TooMany) => return debug!(%client, route = site.name, "connection closed: too many from its address"),
+    };
+    let mut unfinished = Unfinished { session: None, peer: client, site: &site };
     // Boxed, and gone before the session begins, which should not carry the room that its handshake took.
-    let opened = Box::pin(open_in_time(socket, peer, &site, crowd, stop.clone())).await;
+    let opened = Box::pin(open_in_time(socket, origin, &site, place, deadline, (stop.clone(), patience))).await;
     if let Some(session) = opened {
         unfinished.session = Some(session.id);
+        unfinished.peer = session.origin.client;
         let number = counted.number();
         let _counted = counted.session();
-        relay(session, peer, &site, stop, number).await;
+        relay(session, &site, stop, number).await;
     }
-    drop((permit, place));
+    drop(permit);
+}
+
+/// Whose connection it is that a proxy has made. None: nobody knows, or somebody who may not come.
+async fn find(
+    socket: &mut Socket,
+    peer: Peer,
+    site: &Site,
+    deadline: Instant,
+    (stop, patience): (Stop, Instant),
+) -> Option<Origin> {
+    let mut finding = pin!(timeout_at(deadline, Origin::find(socket, peer, site)));
+    let found = tokio::select! {
+        found = &mut finding => found,
+        _ = stop.draining() => timeout_at(patience, finding).await.unwrap_or_else(Err),
+    };
+    found.unwrap_or_else(|_| debug_none(peer, site, "the proxy did not say in time whose it is"))
 }
 
 /// From the first byte to the 101, unless the daemon stops, or the client is to be refused and is slow.
-async fn open_in_time(socket: Socket, peer: Peer, site: &Arc<Site>, crowd: Crowd, stop: Stop) -> Option<Box<Session>> {
-    let patience = Instant::now() + STOP_PATIENCE;
-    let mut opening = std::pin::pin!(open(socket, peer, site, crowd));
+async fn open_in_time(
+    socket: Socket,
+    origin: Origin,
+    site: &Arc<Site>,
+    place: AddressPlace,
+    deadline: Instant,
+    (stop, patience): (Stop, Instant),
+) -> Option<Box<Session>> {
+    let is_refused = place.is_refused();
+    let mut opening = pin!(open(socket, origin, site, place, deadline));
     tokio::select! {
         opened = &mut opening => opened,
-        () = sleep(REFUSED_PATIENCE), if matches!(crowd, Crowd::TooMany) => None,
+        () = sleep(REFUSED_PATIENCE), if is_refused => None,
         _ = stop.draining() => timeout_at(patience, opening).await.unwrap_or_default(),
     }
 }
 
 /// From the first byte to the 101. None: it did not come to that, and the client has been told.
-async fn open(socket: Socket, peer: Peer, site: &Arc<Site>, crowd: Crowd) -> Option<Box<Session>> {
-    let deadline = Instant::now() + site.limits.handshake_timeout;
+async fn open(
+    socket: Socket,
+    mut origin: Origin,
+    site: &Arc<Site>,
+    mut place: AddressPlace,
+    deadline: Instant,
+) -> Option<Box<Session>> {
+    let peer = origin.client;
     let client = match timeout_at(deadline, site.tls.accept(socket)).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return log_not_accepted(peer, site, &error),
@@ -149,6 +190,11 @@ async fn open(socket: Socket, peer: Peer, site: &Arc<Site>, crowd: Crowd) -> Opt
     // A connection that has been served files begins anew with each request.
     let deadline = if requests > 0 { Instant::now() + site.limits.handshake_timeout } else { deadline };
     let id = SessionId::next();
+    let forwarded = origin.follow(&request, site);
+    let peer = origin.client;
+    if place.move_to(&origin, site).is_err() {
+        return debug_none(peer, site, "too many from its address");
+    }
     let opening = match Opening::from_request(&request, client.is_tls()) {
         Ok(opening) => opening,
         Err(error) => {
@@ -164,12 +210,14 @@ async fn open(socket: Socket, peer: Peer, site: &Arc<Site>, crowd: Crowd) -> Opt
     let Ok(Ok(upgrade)) = completed else {
         return debug_none(peer, site, "the client did not send its third key");
     };
-    let reached = match (crowd, &site.service) {
-        (Crowd::TooMany, _) => Err(Refusal::TooManyFromAddress),
-        (_, Service::OutOfOrder) => Err(Refusal::OutOfOrder),
-        (_, Service::Relay(targets)) => {
+    let reached = match (forwarded, &site.service) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(()), _) if place.is_refused() => Err(Refusal::TooManyFromAddress),
+        (Ok(()), Service::OutOfOrder) => Err(Refusal::OutOfOrder),
+        (Ok(()), Service::Relay(targets)) => {
             let guest = Guest { address: peer.address(), session: id.to_string(), window: window_of(&request) };
-            reach(targets, &request, &caller, site, deadline, guest).await
+            let wanted = Wanted { id, client: &client, origin: &origin, request: &request };
+            reach(targets, &wanted, site, deadline, guest).await
         }
     };
     let (backend, user) = match reached {
@@ -184,7 +232,9 @@ async fn open(socket: Socket, peer: Peer, site: &Arc<Site>, crowd: Crowd) -> Opt
     // The time that a program took to start is not the client's.
     let deadline = deadline.max(Instant::now() + ANSWER_TIME);
     match timeout_at(deadline, send(&mut client, upgrade.answer())).await {
-        Ok(Ok(())) => Some(Box::new(Session { id, client, user, backend, version, protocol, early: leftover })),
+        Ok(Ok(())) => {
+            Some(Box::new(Session { id, client, origin, place, user, backend, version, protocol, early: leftover }))
+        }
         _ => debug_none(peer, site, "the client was gone before its 101"),
     }
 }
@@ -196,17 +246,19 @@ fn window_of(request: &Request<()>) -> Window {
 /// Who asks, where its session goes, and a connection to that.
 async fn reach(
     targets: &Targets,
-    request: &Request<()>,
-    caller: &Caller,
+    wanted: &Wanted<'_>,
     site: &Site,
     deadline: Instant,
     guest: Guest,
 ) -> Result<(Backend, Option<User>), Refusal> {
-    let admitted = site.access.admit(request, caller, deadline).await?;
+    let Wanted { id, client, origin, request } = *wanted;
+    let identity = client.identity().map(Arc::new);
+    let caller = Caller { peer: origin.client, is_encrypted: origin.is_tls || client.is_tls(), identity };
+    let admitted = site.access.admit(request, &caller, deadline).await?;
     let Resolved { target, token, lease, granted } =
         targets.resolve(&admitted, request, deadline).await.inspect_err(|error| {
             if let Some(guess) = error.guess() {
-                site.access.token_failed(caller, guess);
+                site.access.token_failed(&caller, guess);
             }
         })?;
     let lease = lease.up_to(admitted.until());
@@ -215,8 +267,11 @@ async fn reach(
         (Target::Program(_), Some(start_timeout)) => start_timeout,
         _ => site.limits.connect_timeout.min(deadline - Instant::now()),
     };
-    match dial_for(guest, &target, targets.reach(granted.as_ref()), limit).await {
-        Ok(socket) => {
+    let leg = targets.leg();
+    let header = leg.send_proxy().map(|version| introduction::header(version, id, origin, client, request));
+    let reach = targets.reach(granted.as_ref());
+    match leg.connect(guest, &target, reach, &header.unwrap_or_default(), limit).await {
+        Ok(stream) => {
             let user = granted.as_ref().and_then(Use::user).map(|name| User { name: name.to_owned() });
             let user = admitted.into_user().or(user);
             if let Some(uses_left) = granted.map(Use::spend) {
@@ -231,21 +286,24 @@ async fn reach(
                     "a grant was used"
                 );
             }
-            Ok((Backend { socket, target, token, lease }, user))
+            Ok((Backend { stream, target, token, lease }, user))
         }
         Err(error) => Err(Refusal::Dial { target, token, error }),
     }
 }
 
 /// From the 101 to the end. What is captured stays as long as the session, and is what its last record tells.
-fn relay(session: Box<Session>, peer: Peer, site: &Site, stop: Stop, connection: u64) -> impl Future<Output = ()> {
-    let Session { id, client, user, backend, version, protocol, early } = *session;
-    let Backend { socket, target, token, lease } = backend;
+fn relay(session: Box<Session>, site: &Site, stop: Stop, connection: u64) -> impl Future<Output = ()> {
+    let Session { id, client, origin, place, user, backend, version, protocol, early } = *session;
+    let Origin { client: peer, proxy, .. } = origin;
+    let place = place.keep();
+    let Backend { stream, target, token, lease } = backend;
     let started = Instant::now();
     info!(
         kind = Kind::SessionOpened.id(),
         session = %id,
         client = %peer,
+        proxy = proxy.map(tracing::field::display),
         target = %target,
         route = site.name,
         user = user.as_ref().map(tracing::field::display),
@@ -264,7 +322,7 @@ fn relay(session: Box<Session>, peer: Peer, site: &Site, stop: Stop, connection:
     let tunnel = Tunnel::new(started.into_std(), settings);
     let recording = site.recorder.as_ref().and_then(|recorder| recorder.begin(id, connection, started.into_std()));
     let recording = recording.map(Box::new);
-    let session = Box::pin(drive(client, socket, early, tunnel, end_of(stop, lease), site.traffic, recording));
+    let session = Box::pin(drive(client, stream, early, tunnel, end_of(stop, lease), site.traffic, recording));
     async move {
         let End { cause, to_target, to_client } = session.await;
         info!(
@@ -282,6 +340,7 @@ fn relay(session: Box<Session>, peer: Peer, site: &Site, stop: Stop, connection:
             duration_usec = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
             "session ended: {cause}"
         );
+        drop(place);
     }
 }
 
@@ -334,6 +393,13 @@ fn debug_none<T>(peer: Peer, site: &Site, why: &str) -> Option<T> {
 }
 
 fn log_not_accepted<T>(peer: Peer, site: &Site, error: &AcceptError) -> Option<T> {
+    if let AcceptError::ProxyHeader = error {
+        if let Some(unlogged) = site.quotas.admit(Kind::ProxyUnexpected, Instant::now().into_std()) {
+            let (kind, unlogged) = (Kind::ProxyUnexpected.id(), (unlogged > 0).then_some(unlogged));
+            warn!(kind, client = %peer, route = site.name, unlogged, "refused: {error}");
+        }
+        return None;
+    }
     let cause = std::error::Error::source(error).map(tracing::field::display);
     if let AcceptError::ClientCertificate { .. } = error {
         // Whoever has a certificate, and is refused, asks the administrator, and the log is all that can tell.

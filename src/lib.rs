@@ -24,6 +24,7 @@
 //! | [`systemd`] | the sockets that systemd passes, and what it is told |
 //! | [`replay`] | the target that says again what a recording holds, and the summary of one |
 //! | [`access`] | who may connect |
+//! | [`proxy_protocol`] | what a proxy says of a connection before its first byte, pure |
 //! | `beneath` | files below a directory, and none above it |
 //! | [`tls`] | the first byte, certificates and their renewal, whose certificates of clients are believed |
 //! | [`http`] | requests and files, up to an upgrade |
@@ -60,6 +61,7 @@ pub mod http;
 pub mod limits;
 pub mod log;
 pub mod program;
+pub mod proxy_protocol;
 pub mod record;
 pub mod relay;
 pub mod replay;

@@ -8,9 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use nix::libc::MSG_MORE;
 use nix::sys::socket::{MsgFlags, send};
+use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -33,6 +35,14 @@ pub fn network_of(address: IpAddr) -> IpAddr {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
+}
+
+/// How the kernel finds out that a peer without a word is gone: in a minute, as the socket unit has it for clients.
+/// A firewall in between also sees that the connection is still wanted.
+pub fn keepalive() -> TcpKeepalive {
+    const IDLE: Duration = Duration::from_secs(30);
+    const INTERVAL: Duration = Duration::from_secs(10);
+    TcpKeepalive::new().with_time(IDLE).with_interval(INTERVAL).with_retries(3)
 }
 
 /// A connected stream socket.
@@ -61,6 +71,16 @@ impl Accepted {
         match self {
             Self::Tcp(stream) => TcpStream::from_std(stream).map(Socket::Tcp),
             Self::Unix(stream) => UnixStream::from_std(stream).map(Socket::Unix),
+        }
+    }
+}
+
+impl Socket {
+    /// Its own end. None: it is a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Program(_) | Self::Unix(_) => None,
         }
     }
 }
@@ -186,6 +206,8 @@ impl Splice for Socket {
 pub enum Peer {
     /// A TCP client. An IPv4 client of a dual-stack socket is shown as IPv4.
     Tcp(SocketAddr),
+    /// A client of a proxy, which tells its address without a port.
+    Address(IpAddr),
     /// A client of a Unix socket: it has no address.
     Unix,
 }
@@ -195,6 +217,8 @@ impl Peer {
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
+            // A proxy that speaks HTTP tells no port.
+            Self::Address(address) => Some(SocketAddr::new(*address, 0)),
             Self::Unix => None,
         }
     }
@@ -203,8 +227,15 @@ impl Peer {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(address) => Some(address.ip()),
+            Self::Address(address) => Some(*address),
             Self::Unix => None,
         }
+    }
+}
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        Self::Address(address.to_canonical())
     }
 }
 
@@ -218,6 +249,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Address(address) => address.fmt(f),
             Self::Unix => f.write_str("unix"),
         }
     }

@@ -246,6 +246,7 @@ fn built_in_route(name: &str, description: &str, address: ListenAddress, target:
         target: target::Settings::Fixed(Target::Tcp { host: target.ip().to_string(), port: target.port() }),
         allow_targets: None,
         program: None,
+        leg: target::leg::Settings::default(),
         web: None,
         tls: None,
         access: access::Settings::default(),

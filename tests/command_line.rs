@@ -411,15 +411,6 @@ fn logs() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_by_name() {
-    let cases = [("--ssl-target 6080 h:1", "--ssl-target")];
-    for (line, options) in cases {
-        let expected = Answer { text: format!("websockify: error: {options}: not built yet\n"), exit: Exit::NotBuilt };
-        assert_eq!(refused(line), expected, "{line}");
-    }
-}
-
-#[test]
 fn programs() {
     let wrapped = |line| {
         let route = classic(line).route;

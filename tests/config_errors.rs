@@ -280,7 +280,7 @@ fn wrong_types() {
         &[
             "vnc.toml:3:7: 'tls' is a boolean: write a table [tls] with certificate = \"/etc/ssl/vnc.pem\"",
             "vnc.toml:4:7: 'web' is a number with a point: write web = \"/usr/share/novnc\"",
-            "vnc.toml:6:13: 'websocket.heartbeat' is an integer: write heartbeat = \"30s\"",
+            "vnc.toml:6:13: 'websocket.heartbeat' is an integer: write heartbeat = \"30s\" or \"off\"",
             "vnc.toml:8:15: 'limits.connections' is a string: write connections = 100",
         ],
     );
@@ -338,8 +338,8 @@ fn wrong_values() {
         &[
             "vnc.toml:3:7: 'builtin:vnc' is not built in: write \"builtin:telnet\" or \"builtin:demo\", or a directory",
             "vnc.toml:5:8: 'on' is not a value of 'tls.mode': write \"sniff\" or \"required\"",
-            "vnc.toml:8:13: '0s' is out of range: 'websocket.heartbeat' is from 1ms to 365days; without the key, no \
-             pings are sent",
+            "vnc.toml:8:13: '0s' is out of range: 'websocket.heartbeat' is from 1ms to 365days; without the key, it \
+             is 25s",
             "vnc.toml:9:8: 'yes' is not a value of 'websocket.text': write \"refuse\" or \"accept\" or \"reply\"",
             "vnc.toml:11:15: 0 is out of range: 'limits.connections' is from 1 to 1000000",
             "vnc.toml:12:11: 9223372036854775807 is out of range: 'limits.backlog' is from 1 to 1000000",
@@ -484,6 +484,87 @@ fn wrong_networks() {
             "vnc.toml:4:39: '::ffff:10.0.0.0/104' is IPv4 written as IPv6: write the IPv4 network, such as \
              \"10.0.0.0/8\"",
         ],
+    );
+}
+
+#[test]
+fn wrong_proxies() {
+    expect_in_route("[access]\ndeny-clients = \"10.0.0.0/8\"\ntrusted-proxies = [\"10.0.0.1\", \"unix\"]", &[]);
+    expect_in_route(
+        "[access]\ntrusted-proxies = []\nproxy-protocol = \"v2\"\nforwarded-header = \"x-real-ip\"\ndeny-clients = \"lab\"",
+        &[
+            "vnc.toml:4:19: 'access.trusted-proxies' is empty, so no proxy is trusted: write networks, or leave the key out",
+            "vnc.toml:5:18: 'v2' is not a value of 'access.proxy-protocol': write \"required\" or \"accepted\"",
+            "vnc.toml:6:20: 'x-real-ip' is not a value of 'access.forwarded-header': write \"x-forwarded-for\" or \
+             \"forwarded\" or \"none\"",
+            "vnc.toml:7:16: 'lab' is not a network: write an address, or ADDRESS/BITS such as \"10.0.0.0/8\" or \
+             \"2001:db8::/32\"",
+        ],
+    );
+    expect_in_route(
+        "[access]\nproxy-protocol = \"required\"\nforwarded-header = \"none\"",
+        &[
+            "vnc.toml:4:18: 'access.proxy-protocol' has no effect without 'access.trusted-proxies': write that too, such \
+             as trusted-proxies = [\"10.0.0.1\"]",
+            "vnc.toml:5:20: 'access.forwarded-header' has no effect without 'access.trusted-proxies': write that too, \
+             such as trusted-proxies = [\"10.0.0.1\"]",
+        ],
+    );
+    expect_in_route(
+        "access.trusted-proxies = \"lb.example.com\"",
+        &[
+            "vnc.toml:3:26: 'lb.example.com' is not a network: write an address, or ADDRESS/BITS such as \"10.0.0.0/8\" \
+             or \"2001:db8::/32\", or \"unix\" for whoever connects to the route's Unix sockets",
+        ],
+    );
+}
+
+#[test]
+fn wrong_tls_with_targets() {
+    let by_tls = |text: &str, expected: &[&str]| {
+        expect(&format!("listen = \"6080\"\ntarget = \"tls:vm:5901\"\n[targets]\n{text}"), expected);
+    };
+    by_tls("send-proxy = \"v1\"\n[targets.tls]\nca = \"vnc.pem\"\nserver-name = \"vm.example.com\"", &[]);
+    by_tls("[targets.tls]\nca = \"system\"\nspki-sha256 = \"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"", &[]);
+    by_tls("[targets.tls]\ninsecure = false\ncertificate = \"vnc.pem\"", &[]);
+    by_tls(
+        "send-proxy = \"2\"\n[targets.tls]\nall = true\nca = \"no.pem\"\nserver-name = \"a b\"\nkey = \"vnc.pem\"",
+        &[
+            "vnc.toml:4:14: '2' is not a value of 'targets.send-proxy': write \"v1\" or \"v2\"",
+            "vnc.toml:6:7: 'targets.tls.all' is for the targets of tokens: remove it, 'target' says tls: already",
+            "vnc.toml:7:6: 'targets.tls.ca': cannot read no.pem (put it there, or name another): No such file or directory \
+             (os error 2)",
+        ],
+    );
+    by_tls(
+        "[targets.tls]\nserver-name = \"a b\"",
+        &["vnc.toml:5:15: 'a b' is not the name of a server: write what its certificate says, such as server-name = \
+           \"vm.example.com\""],
+    );
+    by_tls(
+        "[targets.tls]\nkey = \"vnc.pem\"",
+        &["vnc.toml:5:7: 'targets.tls.certificate' is missing: write certificate = \"/etc/ssl/vnc.pem\""],
+    );
+    by_tls(
+        "[targets.tls]\nspki-sha256 = []",
+        &["vnc.toml:5:15: 'targets.tls.spki-sha256' is empty, so no target could be reached: write one at least, or \
+           leave the key out"],
+    );
+    by_tls(
+        "[targets.tls]\nspki-sha256 = [\"abc\"]",
+        &[
+            "vnc.toml:5:16: 'abc' is not a SHA-256 of a public key: write the 64 digits that `openssl x509 -in CERTIFICATE -noout \
+           -pubkey | openssl pkey -pubin -outform DER | sha256sum` prints, or their base64",
+        ],
+    );
+    by_tls(
+        "[targets.tls]\nca = \"system\"\ninsecure = true",
+        &["vnc.toml:6:12: 'targets.tls.insecure' excludes 'ca' and 'spki-sha256': remove it, and the certificate is \
+           checked by these"],
+    );
+    expect_in_route(
+        "[targets.tls]\nca = \"system\"",
+        &["vnc.toml:3:1: '[targets.tls]' has no effect: write target = \"tls:HOST:PORT\", or remove the table"],
     );
 }
 

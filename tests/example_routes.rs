@@ -52,7 +52,7 @@ fn activate(line: &str) -> &str {
 fn every_example_is_a_route() {
     let loaded = load(&examples());
     let route = |name: &str| &loaded.iter().find(|loaded| loaded.route.name == name).unwrap().route;
-    assert_eq!(loaded.len(), 16);
+    assert_eq!(loaded.len(), 18);
     assert!(matches!(route("vnc").web, Some(http::Web::Directory(_))));
     assert_eq!(route("vnc-tls").tls.as_ref().map(|tls| tls.mode), Some(tls::Mode::Required));
     assert!(matches!(&route("telnet").target, Settings::Fixed(Target::Tcp { port: 23, .. })));
@@ -62,6 +62,8 @@ fn every_example_is_a_route() {
     assert_eq!(route("lines").text, TextFrames::Reply);
     assert!(matches!(route("unix").listen[..], [ListenAddress::Unix { mode: 0o660, .. }]));
     assert!(matches!(route("unix").target, Settings::Fixed(Target::Unix(_))));
+    assert!(route("behind-haproxy").access.proxies.is_some());
+    assert_eq!(route("target-by-tls").target.to_string(), "tls:vm.example.com:5900");
     assert!(route("recorded").record.is_some());
     assert!(matches!(&route("desktop").program, Some(program) if program.port().is_some()));
     let telnetd = route("telnetd").program.as_ref().map(|program| &program.role);

@@ -38,6 +38,16 @@ fn close_payloads() {
 }
 
 #[test]
+fn headers_of_proxies() {
+    replay("forwarded", targets::forwarded);
+}
+
+#[test]
+fn proxy_protocol_headers() {
+    replay("proxy_header", targets::proxy_header);
+}
+
+#[test]
 fn frames() {
     replay("frames", targets::frames);
 }

@@ -19,11 +19,12 @@ use websockify::log::catalog;
 const OPTIONS_PAGE: &str = "packaging/man/websockify.1";
 const KEYS_PAGE: &str = "packaging/man/websockify.toml.5";
 /// The tables of a route's file; the first is what stands before all tables.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "",
     "tokens",
     "grants",
     "targets",
+    "targets.tls",
     "program",
     "web",
     "tls",
@@ -129,7 +130,6 @@ fn the_page_of_the_options_names_every_exit_status() {
         cli::Exit::Bug,
         cli::Exit::ClassicUsage,
         cli::Exit::Config,
-        cli::Exit::NotBuilt,
         cli::Exit::Refused,
         cli::Exit::Success,
         cli::Exit::SystemError,
@@ -253,10 +253,11 @@ fn every_example_of_the_pages_passes_check() {
             _ => format!("listen = \"{}\"\n", 20_000 + number),
         };
         let is_program = table == "program" && key != "command";
-        let target = if key == "target" || table == "tokens" || table == "grants" || is_program {
-            ""
-        } else {
-            "target = \"localhost:5900\"\n"
+        let target = match (table.as_str(), key.as_str()) {
+            ("targets.tls", "all") => "tokens.source = \"file:/etc/websockify/tokens\"\n",
+            ("targets.tls", _) => "target = \"tls:localhost:5900\"\n",
+            _ if key == "target" || table == "tokens" || table == "grants" || is_program => "",
+            _ => "target = \"localhost:5900\"\n",
         };
         let heading = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         let companion = match (table.as_str(), key.as_str()) {
@@ -277,7 +278,8 @@ fn every_example_of_the_pages_passes_check() {
             ("access", "require") => "users = \"/etc/websockify/users\"\njwt.key = \"/etc/websockify/jwt.pem\"\n",
             ("access.jwt", key) if key != "key" => "key = \"/etc/websockify/jwt.pem\"\n",
             ("access.forward-auth", key) if key != "url" => "url = \"https://localhost/\"\n",
-            ("tls", "key") => "certificate = \"/etc/websockify/vnc.pem\"\n",
+            ("access", "proxy-protocol" | "forwarded-header") => "trusted-proxies = [\"192.0.2.10\"]\n",
+            ("targets.tls" | "tls", "key") => "certificate = \"/etc/websockify/vnc.pem\"\n",
             ("tls", "mode" | "key-password" | "min-version" | "ciphers") | ("tls.certificates", "key-password") => {
                 "certificate = \"/etc/websockify/both.pem\"\n"
             }

@@ -8,17 +8,21 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use websockify::access::forwarded::{ForwardedHeader, Proxy, TrustedProxies};
 use websockify::access::origin::Origins;
+use websockify::access::proxies::{Proxies, ProxyProtocol};
 use websockify::access::{self, AllowedClients};
 use websockify::config::{Loaded, Position, Route, load_directory};
 use websockify::http;
 use websockify::limits::Limits;
 use websockify::program::settings::{Isolation, Port, Property, Role, Stdio, Supervision};
 use websockify::program::{self, OnExit};
+use websockify::proxy_protocol::Version;
 use websockify::record;
 use websockify::server::address::ListenAddress;
-use websockify::target::{Settings, Target};
-use websockify::tls;
+use websockify::target::{Settings, Target, leg};
+use websockify::tls::client::{self, Trust};
+use websockify::tls::{self, Authorities, SpkiHash};
 use websockify::websocket::codec::TextFrames;
 
 /// A directory with the route `vnc` and the files it may name.
@@ -47,7 +51,7 @@ fn every_key_means_what_it_says() {
 description = "Desktop"
 listen = ["6080", "[2001:db8::1]:7443", "localhost:7000", "/run/vnc.sock"]
 listen-mode = "0660"
-target = "unix:vm/vnc.sock"
+target = "tls:unix:vm/vnc.sock"
 web = { root = "www", follow-symlinks = true, listing = true }
 
 [tls]
@@ -57,6 +61,20 @@ key = "vnc.key"
 
 [access]
 allow-clients = ["10.9.9.9/8", "::1"]
+deny-clients = "10.66.0.0/16"
+trusted-proxies = ["192.0.2.1", "unix"]
+proxy-protocol = "accepted"
+forwarded-header = "forwarded"
+
+[targets]
+send-proxy = "v2"
+
+[targets.tls]
+ca = "system"
+spki-sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+server-name = "vm.example.com"
+certificate = "vnc.pem"
+key = "vnc.key"
 
 [websocket]
 heartbeat = "1m 30s"
@@ -93,7 +111,7 @@ keep-age = "30days"
                 tcp(Some("localhost"), 7000),
                 ListenAddress::Unix { path: "/run/vnc.sock".into(), mode: 0o660 },
             ],
-            target: Settings::Fixed(Target::Unix(path("vm/vnc.sock"))),
+            target: Settings::Fixed(Target::Unix(path("vm/vnc.sock")).by_tls()),
             allow_targets: None,
             program: None,
             web: Some(http::Web::Directory(http::Directory {
@@ -115,7 +133,22 @@ keep-age = "30days"
             access: access::Settings {
                 allow_clients: Some(AllowedClients::new(vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])),
                 origins: Origins { listed: Vec::new(), own: true },
+                deny_clients: Some(vec!["10.66.0.0/16".parse().unwrap()]),
+                proxies: Some(Proxies {
+                    trusted: TrustedProxies::new(vec!["192.0.2.1".parse().unwrap(), Proxy::Unix]),
+                    protocol: Some(ProxyProtocol::Accepted),
+                    header: Some(ForwardedHeader::Forwarded),
+                }),
                 ..access::Settings::default()
+            },
+            leg: leg::Settings {
+                send_proxy: Some(Version::V2),
+                tls: Some(client::Settings {
+                    trust: Trust::Pinned(vec![SpkiHash::of(b"abc")], Some(Authorities::System)),
+                    server_name: Some("vm.example.com".try_into().unwrap()),
+                    identity: Some((tls::Pem::File(path("vnc.pem")), Some(tls::Pem::File(path("vnc.key"))))),
+                }),
+                is_tls_always: false,
             },
             heartbeat: Some(Duration::from_secs(90)),
             exit_idle: None,
@@ -158,7 +191,8 @@ fn what_is_left_out_has_its_default() {
             web: None,
             tls: None,
             access: access::Settings::default(),
-            heartbeat: None,
+            leg: leg::Settings::default(),
+            heartbeat: Some(Duration::from_secs(25)),
             exit_idle: None,
             record: None,
             text: TextFrames::Refuse,

@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use rebind::address;
 use rebind::rule::{Environment, Ports};
+use websockify::access::forwarded::{ForwardedHeader, Proxy, TrustedProxies};
 use websockify::access::origin::Origin;
 use websockify::access::users::Users;
+use websockify::proxy_protocol::read::{HEADER_BYTES_MAX, Progress, parse as proxy_protocol};
 use websockify::record::parse::{Line, Parser};
 use websockify::relay::end::Cause;
 use websockify::relay::tunnel::{Settings, Tunnel};
+use websockify::socket::Peer;
 use websockify::target::allow::Allowed;
 use websockify::target::source::jwt::JwtKey;
 use websockify::target::source::resp::Reply;
@@ -154,6 +157,48 @@ pub fn hixie_frames(input: &[u8]) {
     let whole = hear(usize::MAX);
     assert_eq!(hear(usize::from(cut % 16) + 1), whole);
     assert_eq!(hear(1), whole);
+}
+
+/// A header of the PROXY protocol says the same however much follows it, and whoever reads what is missing reads nothing behind it.
+pub fn proxy_header(input: &[u8]) {
+    let mut taken = 0;
+    let outcome = loop {
+        assert!(taken <= HEADER_BYTES_MAX);
+        match proxy_protocol(&input[..taken]) {
+            Ok(Progress::Missing(count)) if taken + count.get() <= input.len() => taken += count.get(),
+            outcome => break outcome,
+        }
+    };
+    match outcome {
+        Ok(Progress::Complete(_)) => assert_eq!(proxy_protocol(input), outcome),
+        Ok(Progress::Missing(_)) => assert!(matches!(proxy_protocol(input), Ok(Progress::Missing(_)) | Err(_))),
+        Err(_) => assert!(proxy_protocol(input).is_err()),
+    }
+}
+
+/// Whatever a client writes into the headers of proxies, the address that the trusted one appends is the client's, or nobody's.
+pub fn forwarded(input: &[u8]) {
+    let trusted = TrustedProxies::new(vec![Proxy::Unix]);
+    let told = |header, lines: &[&[u8]]| {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let Ok(value) = HeaderValue::from_bytes(line) else { return None };
+            headers.append(if header == ForwardedHeader::Forwarded { "forwarded" } else { "x-forwarded-for" }, value);
+        }
+        Some(
+            trusted.forwarded(Peer::Unix, header, &headers).map(|told| told.expect("it is trusted").client.to_string()),
+        )
+    };
+    let real = "192.0.2.1".to_owned();
+    for (header, own) in [(ForwardedHeader::XForwardedFor, "192.0.2.1"), (ForwardedHeader::Forwarded, "for=192.0.2.1")]
+    {
+        let _ = told(header, &[input]);
+        if let Some(apart) = told(header, &[input, own.as_bytes()]) {
+            assert_eq!(apart, Ok(real.clone()));
+        }
+        let same = told(header, &[&[input, b", ", own.as_bytes()].concat()]);
+        assert!(matches!(&same, None | Some(Err(_))) || same == Some(Ok(real.clone())), "{same:?}");
+    }
 }
 
 /// Text is judged and mended as the standard library does it, whole and cut. The first byte says how it is cut.

@@ -57,7 +57,7 @@ complete -c websockify -n "__fish_websockify_needs_command" -l traffic -d 'Print
 complete -c websockify -n "__fish_websockify_needs_command" -s D -l daemon -d 'Run in the background'
 complete -c websockify -n "__fish_websockify_needs_command" -l run-once -d 'Serve one session, then exit'
 complete -c websockify -n "__fish_websockify_needs_command" -l ssl-only -d 'Refuse connections without TLS'
-complete -c websockify -n "__fish_websockify_needs_command" -l ssl-target -d '(*) Speak TLS to the target'
+complete -c websockify -n "__fish_websockify_needs_command" -l ssl-target -d 'Speak TLS to the target, whatever certificate it shows'
 complete -c websockify -n "__fish_websockify_needs_command" -l verify-client -d 'Ask TLS clients for a certificate'
 complete -c websockify -n "__fish_websockify_needs_command" -l inetd -d 'Take the socket from standard input; no source port'
 complete -c websockify -n "__fish_websockify_needs_command" -l web-auth -d 'Ask for authentication of plain requests too'

@@ -5,13 +5,7 @@
 //!
 //! Of several patterns one must fit; of a pattern, each key that is written; of a key, one of its values.
 
-use std::fmt;
-use std::str::FromStr;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use crate::tls::{ClientIdentity, hex};
+use crate::tls::{ClientIdentity, SpkiHash};
 
 /// What a route asks of a client's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,18 +30,6 @@ pub struct Pattern {
     /// The hash of the public key.
     pub spki_sha256: Option<Vec<SpkiHash>>,
 }
-
-/// The SHA-256 of a public key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SpkiHash([u8; 32]);
-
-/// Text that is no such hash.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "'{0}' is not a SHA-256 of a public key: write the 64 digits that \
-     `openssl x509 -in CERTIFICATE -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum` prints, or their base64"
-)]
-pub struct SpkiHashError(String);
 
 /// Why a client's certificate, or its want of one, gives no session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,42 +103,13 @@ impl Pattern {
     }
 }
 
-/// 64 hexadecimal digits, with or without colons as OpenSSL prints them, or base64.
-impl FromStr for SpkiHash {
-    type Err = SpkiHashError;
-
-    fn from_str(text: &str) -> Result<Self, SpkiHashError> {
-        let digits: String = text.chars().filter(|character| *character != ':').collect();
-        let bytes = if digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            let digit = |index: usize| u8::from_str_radix(&digits[index..index + 2], 16).ok();
-            (0..64).step_by(2).map(digit).collect()
-        } else {
-            STANDARD.decode(text).ok()
-        };
-        let hash = bytes.and_then(|bytes| bytes.try_into().ok());
-        hash.map(Self).ok_or_else(|| SpkiHashError(text.to_owned()))
-    }
-}
-
-/// In hexadecimal digits.
-impl fmt::Display for SpkiHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for SpkiHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tls::SpkiHashError;
 
     fn strings(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()

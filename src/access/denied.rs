@@ -19,6 +19,12 @@ pub enum Denied {
     /// By where it comes from.
     #[error("not among access.allow-clients")]
     Address,
+    /// By where it comes from, and somebody has said so of just that.
+    #[error("among access.deny-clients")]
+    AddressDenied,
+    /// By where it comes from, which is no proxy.
+    #[error("not among access.trusted-proxies, and access.proxy-protocol is \"required\"")]
+    NoProxy,
     /// By its certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateDenied),
@@ -63,7 +69,7 @@ impl Denied {
     /// What kind of record tells of it.
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Address => Kind::ClientDenied,
+            Self::Address | Self::AddressDenied | Self::NoProxy => Kind::ClientDenied,
             Self::Certificate(_) => Kind::CertificateRefused,
             Self::Busy | Self::Unknown(_) => Kind::AccessUnknown,
             Self::TooManyFailures(_) => Kind::AddressBlocked,
@@ -74,7 +80,7 @@ impl Denied {
     /// What the client is told.
     pub(crate) fn reason(&self) -> String {
         let reason = match self {
-            Self::Address => "Your address may not connect",
+            Self::Address | Self::AddressDenied | Self::NoProxy => "Your address may not connect",
             Self::Busy | Self::Unknown(_) => "Who you are cannot be found out now, try again later",
             Self::Certificate(CertificateDenied::NotAllowed { .. }) => "Your certificate is not allowed here",
             Self::Certificate(_) => "A client certificate is needed",
@@ -95,7 +101,12 @@ impl Denied {
     /// The status of an HTTP answer.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Address | Self::Certificate(_) | Self::Malformed | Self::Origin(_) => StatusCode::FORBIDDEN,
+            Self::Address
+            | Self::AddressDenied
+            | Self::Certificate(_)
+            | Self::Malformed
+            | Self::NoProxy
+            | Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::Busy | Self::Unknown(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Missing | Self::Password { .. } | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Service { status, .. } => *status,

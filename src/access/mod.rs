@@ -4,7 +4,7 @@
 //! connection comes as a value, the [`Caller`]; no header says it. What a client sends to say who it is must be a secret that
 //! it shows or a token that somebody signed.
 //!
-//! Three questions, in this order: [`Access::admits_address`], before a byte is read, which drops the connection without a
+//! Three questions, in this order: [`Access::admits_connection`], before a byte is read, which drops the connection without a
 //! word; then, once a request's head is known, whether the page may connect that it comes from ([`origin`]); and who it is,
 //! by its [`certificate`] and by the proofs ([`basic`], [`bearer`], [`forward`]), as long as its address was not wrong too
 //! often ([`limiter`]). It knows no frames.
@@ -15,10 +15,12 @@ pub mod bearer;
 pub mod certificate;
 mod denied;
 pub mod forward;
+pub mod forwarded;
 pub mod limiter;
 pub mod networks;
 pub mod origin;
 pub mod password;
+pub mod proxies;
 mod tag;
 pub mod users;
 
@@ -38,6 +40,7 @@ use self::forward::Forward;
 use self::limiter::Limiter;
 pub use self::networks::{AllowedClients, Network, NetworkError};
 use self::origin::Origins;
+use self::proxies::Proxies;
 use self::tag::Tag;
 use crate::socket::Peer;
 use crate::target::Target;
@@ -52,6 +55,10 @@ pub struct Settings {
     pub allow_clients: Option<AllowedClients>,
     /// What their certificates must say; None: they need none.
     pub certificate: Option<CertificateRule>,
+    /// Where they may not come from, whatever `allow_clients` says.
+    pub deny_clients: Option<Vec<Network>>,
+    /// Who may stand in between; None: whoever connects is the client.
+    pub proxies: Option<Proxies>,
     /// Which pages may connect.
     pub origins: Origins,
     /// Users and their passwords.
@@ -81,6 +88,8 @@ pub enum Require {
 pub struct Access {
     allow_clients: Option<AllowedClients>,
     certificate: Option<CertificateRule>,
+    deny_clients: Option<Vec<Network>>,
+    proxies: Option<Proxies>,
     origins: Origins,
     /// The cheap ones first.
     proofs: Vec<Proof>,
@@ -168,6 +177,8 @@ impl Access {
         }
         let access = Self {
             allow_clients: settings.allow_clients.clone(),
+            deny_clients: settings.deny_clients.clone(),
+            proxies: settings.proxies.clone(),
             certificate: settings.certificate.clone(),
             origins: settings.origins.clone(),
             proofs,
@@ -183,6 +194,8 @@ impl Access {
     pub fn unguarded() -> Self {
         Self {
             allow_clients: None,
+            deny_clients: None,
+            proxies: None,
             certificate: None,
             origins: Origins::default(),
             proofs: Vec::new(),
@@ -191,11 +204,6 @@ impl Access {
             challenges: Vec::new(),
             guards_files: false,
         }
-    }
-
-    /// Where clients may come from; None: from everywhere.
-    pub fn allow_clients(&self) -> Option<&AllowedClients> {
-        self.allow_clients.as_ref()
     }
 
     /// Whether plain requests need [`admit_to_files`](Self::admit_to_files).
@@ -208,16 +216,9 @@ impl Access {
         &self.challenges
     }
 
-    /// Whether anything that `peer` could say would help it.
-    pub fn admits_address(&self, peer: &Peer) -> bool {
-        self.allow_clients.as_ref().is_none_or(|clients| clients.admit(peer))
-    }
-
     /// Whether who sent `request` may have a session. What has to be asked elsewhere is answered before `deadline`.
     pub async fn admit(&self, request: &Request<()>, caller: &Caller, deadline: Instant) -> Result<Admitted, Denied> {
-        if !self.admits_address(&caller.peer) {
-            return Err(Denied::Address);
-        }
+        self.admits_client(&caller.peer)?;
         self.origins.admit(request, caller.is_encrypted)?;
         Ok(Admitted { proved: self.prove(request, caller, deadline).await? })
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::classic::ClassicError;
 use super::options::Options;
 use crate::server::address::ListenAddress;
+use crate::target::Target;
 
 /// The words that are not options, as a route's file writes them.
 pub(super) struct Addresses {
@@ -62,17 +63,13 @@ fn source(word: &str) -> Result<String, ClassicError> {
     }
 }
 
-/// `HOST:PORT`, likewise. The host is bracketed where it could be taken for something else: `unix:5900` is the port of
-/// a host on the classic command line, and a path in a route's file.
+/// `HOST:PORT`, likewise. `unix:5900` is the port of a host on the classic command line, and a path in a route's file.
 fn target(word: &str) -> Result<String, ClassicError> {
     let (host, port) = word.rsplit_once(':').ok_or_else(|| ClassicError::Target(word.to_owned()))?;
     let port = port.parse::<u16>().ok().filter(|port| *port != 0);
     let port = port.ok_or_else(|| ClassicError::TargetPort(word.to_owned()))?;
-    match host.trim_matches(['[', ']']) {
-        "" => Ok(format!("localhost:{port}")),
-        host if ["unix", "unix_socket"].contains(&host) || host.contains(':') => Ok(format!("[{host}]:{port}")),
-        host => Ok(format!("{host}:{port}")),
-    }
+    let host = Some(host.trim_matches(['[', ']'])).filter(|host| !host.is_empty()).unwrap_or("localhost");
+    Ok(Target::Tcp { host: host.to_owned(), port }.to_string())
 }
 
 /// A path as a route's file holds it: text, and no longer dependent on where it was typed.

@@ -63,8 +63,13 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
             writeln!(problems, "{place}: warning: not as a systemd unit: {misfit}")?;
         }
         let (place, target) = (&loaded.places.target, &loaded.route.target);
-        match (target, Targets::open(target, loaded.route.allow_targets.as_ref(), Arc::default())) {
-            (target::Settings::Fixed(target), _) => {
+        match (target, Targets::open(target, loaded.route.allow_targets.as_ref(), Arc::default(), &loaded.route.leg)) {
+            (_, Err(error)) => {
+                writeln!(problems, "{place}: {}", chain(&error))?;
+                exit = Exit::Config;
+                sound = false;
+            }
+            (target::Settings::Fixed(target), Ok(_)) => {
                 if let Err(error) = look_up(target) {
                     writeln!(problems, "{place}: warning: the host of target '{target}' is not found now: {error}")?;
                 }
@@ -74,12 +79,7 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                     writeln!(problems, "{place}: warning: {problem}")?;
                 }
             }
-            (target::Settings::Program, _) => {}
-            (target::Settings::ByToken(_), Err(error)) => {
-                writeln!(problems, "{place}: {}", chain(&error))?;
-                exit = Exit::Config;
-                sound = false;
-            }
+            (target::Settings::Program, Ok(_)) => {}
         }
         for (place, warning) in doubts::about(loaded, &routes.directory) {
             writeln!(problems, "{place}: warning: {warning}")?;
@@ -107,9 +107,9 @@ fn concerns(problem: &Problem, loaded: &Loaded) -> bool {
 }
 
 fn look_up(target: &Target) -> io::Result<()> {
-    match target {
+    match target.below_tls() {
         Target::Tcp { host, .. } if is_localhost(host) => Ok(()),
         Target::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().map(drop),
-        Target::Program(_) | Target::PerSession(_) | Target::Unix(_) => Ok(()),
+        Target::Program(_) | Target::PerSession(_) | Target::Tls(_) | Target::Unix(_) => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
 //! The original's command line: what its options mean.
 //!
 //! What is a route's business becomes the same [`File`] that a TOML file is read into, and then a [`Route`] by the same
-//! way; the rest (lifetime, logs, daemon) stays beside it. An option whose work is not built yet is refused by name,
-//! never ignored; the few that can have no effect are told in the notes.
+//! way; the rest (lifetime, logs, daemon) stays beside it. No option is ignored: the few that can have no effect are told
+//! in the notes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,7 +14,7 @@ use toml::Spanned;
 use super::addresses::{Addresses, absolute, addresses};
 use super::callers::{self, Callers};
 use super::encryption;
-use super::exit::{Answer, Exit};
+use super::exit::Answer;
 use super::options::{Options, usage_error};
 use super::tokens;
 use crate::config::file::{File, Program, Record, Web, WebSocket, Words};
@@ -93,8 +93,6 @@ pub(super) enum ClassicError {
     AuthPlugin(String),
     #[error("Error parsing the source of BasicHTTPAuth: write USER:PASSWORD")]
     BasicSource,
-    #[error("{}: not built yet", .0.join(", "))]
-    NotBuilt(Vec<&'static str>),
     #[error(transparent)]
     Route(Mistake),
 }
@@ -125,11 +123,7 @@ impl From<Mistake> for ClassicError {
 
 impl From<ClassicError> for Answer {
     fn from(error: ClassicError) -> Self {
-        let message = chain(&error);
-        match error {
-            ClassicError::NotBuilt(_) => Self { text: format!("websockify: error: {message}\n"), exit: Exit::NotBuilt },
-            _ => usage_error(&message),
-        }
+        usage_error(&chain(&error))
     }
 }
 
@@ -177,7 +171,6 @@ impl Spoken {
         check_dependencies(&options)?;
         let Addresses { listen, target, program_port } = addresses(&options, start_directory)?;
         let log = log_settings(&options, start_directory)?;
-        refuse_unbuilt(&options)?;
 
         let mut notes = Vec::new();
         let listen_mode = options.unix_listen.is_some().then(|| options.unix_listen_mode.clone());
@@ -191,15 +184,14 @@ impl Spoken {
             access,
             listen: listen.map(|listen| said(vec![said(listen)])),
             listen_mode: listen_mode.map(said),
-            target: target.map(said),
+            target: target.map(|target| said(if options.ssl_target { format!("tls:{target}") } else { target })),
             tokens: tokens::tokens(&options, start_directory)?,
             targets: tokens::targets(&options),
             program: program(&options, program_port, start_directory),
             web: web.map(|web| Web::Short(said(web))),
             tls: encryption::tls(&options, start_directory, &mut notes)?,
             record: record(&options, start_directory)?,
-            websocket: unless_zero(options.heartbeat)
-                .map(|seconds| WebSocket { heartbeat: Some(said(format!("{seconds}s"))), text: None }),
+            websocket: Some(WebSocket { heartbeat: Some(said(heartbeat(&options))), text: None }),
             ..File::default()
         };
         note_what_has_no_effect(&options, &mut notes);
@@ -301,12 +293,6 @@ fn log_settings(options: &Options, start_directory: &Path) -> Result<log::Settin
     })
 }
 
-fn refuse_unbuilt(options: &Options) -> Result<(), ClassicError> {
-    let asked_for = [(options.ssl_target, "--ssl-target")];
-    let unbuilt: Vec<_> = asked_for.into_iter().filter(|(asked, _)| *asked).map(|(_, option)| option).collect();
-    if unbuilt.is_empty() { Ok(()) } else { Err(ClassicError::NotBuilt(unbuilt)) }
-}
-
 fn note_what_has_no_effect(options: &Options, notes: &mut Vec<String>) {
     let idle = [
         (options.auto_pong, "--auto-pong has no effect: pings are always answered"),
@@ -315,6 +301,11 @@ fn note_what_has_no_effect(options: &Options, notes: &mut Vec<String>) {
         (options.wrap_mode.is_some() && options.command.is_empty(), "--wrap-mode has no effect without -- PROGRAM"),
     ];
     notes.extend(idle.into_iter().filter(|(typed, _)| *typed).map(|(_, note)| note.to_owned()));
+}
+
+/// Without the option there was none, where a route's file has one.
+fn heartbeat(options: &Options) -> String {
+    unless_zero(options.heartbeat).map_or_else(|| "off".to_owned(), |seconds| format!("{seconds}s"))
 }
 
 /// 0 switches an option off.

@@ -89,6 +89,14 @@ fn comments(spoken: &Spoken) -> Vec<String> {
         (options.syslog.is_some(), "--syslog: not in the file; `serve` logs to standard error, systemd keeps that"),
         (options.verbose, "-v: not in the file; use `websockify serve -v NAME`"),
         (options.traffic, "--traffic: not in the file; only the classic command line has it"),
+        (
+            options.ssl_target,
+            "--ssl-target: insecure, as it was; remove that line to have the certificate checked by the system's authorities",
+        ),
+        (
+            options.heartbeat.is_none(),
+            "no --heartbeat: \"off\" is the same; without that line, clients are pinged every 25 s",
+        ),
         (options.prefer_ipv6, "-6: not needed; a port alone listens on IPv6 and IPv4, a name on all its addresses"),
     ];
     let elsewhere = elsewhere.into_iter().filter(|(typed, _)| *typed).map(|(_, comment)| comment.to_owned());

@@ -17,8 +17,6 @@ pub enum Exit {
     ClassicUsage,
     /// The configuration is wrong.
     Config,
-    /// Something is asked for that is not built yet.
-    NotBuilt,
     /// A wrapped program has ended so.
     Program(u8),
     /// Done.
@@ -40,7 +38,6 @@ impl Exit {
             Self::ClassicUsage => 2,
             Self::Usage => 64,
             Self::BadData => 65,
-            Self::NotBuilt => 69,
             Self::Bug => 70,
             Self::SystemError => 71,
             Self::Refused => 77,

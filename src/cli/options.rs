@@ -41,8 +41,7 @@ Auth plugins:
   ClientCertCNAuth (names of certificates, with --verify-client)
 
 A source port alone listens on all addresses of the machine, IPv6 and IPv4.
-0 SECONDS switch an option off.
-Options marked (*) are not built yet: they are refused with exit status 69.";
+0 SECONDS switch an option off.";
 
 /// What was typed on a classic command line.
 ///
@@ -98,7 +97,7 @@ pub(super) struct Options {
     /// Refuse connections without TLS
     #[arg(long)]
     pub(super) ssl_only: bool,
-    /// (*) Speak TLS to the target
+    /// Speak TLS to the target, whatever certificate it shows
     #[arg(long)]
     pub(super) ssl_target: bool,
     /// Ask TLS clients for a certificate

@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::addresses::absolute;
 use super::classic::{ClassicError, said};
 use super::options::Options;
-use crate::config::file::{Targets, Tokens};
+use crate::config::file::{Targets, TargetsTls, Tokens};
 
 /// The table `[tokens]`; None: no token option was typed.
 pub(super) fn tokens(options: &Options, start_directory: &Path) -> Result<Option<Tokens>, ClassicError> {
@@ -26,7 +26,15 @@ pub(super) fn tokens(options: &Options, start_directory: &Path) -> Result<Option
 /// The table `[targets]`.
 pub(super) fn targets(options: &Options) -> Option<Targets> {
     let allow: Vec<_> = options.allow_target.iter().cloned().map(said).collect();
-    (!allow.is_empty()).then(|| Targets { allow: Some(said(allow)) })
+    let is_by_token = options.token_plugin.is_some() || options.target_config.is_some();
+    // The original looked at no certificate.
+    let tls = options.ssl_target.then(|| TargetsTls {
+        all: is_by_token.then(|| said(true)),
+        insecure: Some(said(true)),
+        ..TargetsTls::default()
+    });
+    let allow = (!allow.is_empty()).then(|| said(allow));
+    (allow.is_some() || tls.is_some()).then_some(Targets { allow, tls, send_proxy: None })
 }
 
 fn of_source(source: String) -> Tokens {

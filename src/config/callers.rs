@@ -31,7 +31,20 @@ pub(super) struct Around {
 impl Reader<'_> {
     pub(super) fn access(&mut self, written: file::Access, around: Around) -> Settings {
         let Around { certificate, has_web, lists_targets } = around;
-        let file::Access { allow_clients, origins, same_origin, users, require, web_auth, jwt, forward_auth } = written;
+        let file::Access {
+            allow_clients,
+            deny_clients,
+            trusted_proxies,
+            proxy_protocol,
+            forwarded_header,
+            origins,
+            same_origin,
+            users,
+            require,
+            web_auth,
+            jwt,
+            forward_auth,
+        } = written;
         let several = [users.is_some(), jwt.is_some(), forward_auth.is_some()].iter().filter(|is| **is).count();
         let web_auth = web_auth.filter(|web_auth| *web_auth.get_ref());
         if let Some(web_auth) = &web_auth {
@@ -43,6 +56,10 @@ impl Reader<'_> {
         }
         Settings {
             allow_clients: allow_clients.map(|networks| self.allow_clients(networks)),
+            deny_clients: deny_clients
+                .map(|networks| self.each(networks, Mistake::AllowClients))
+                .filter(|networks| !networks.is_empty()),
+            proxies: self.proxies(trusted_proxies, proxy_protocol, forwarded_header),
             certificate,
             origins: Origins {
                 listed: origins.map(|origins| self.origins(origins)).unwrap_or_default(),

@@ -86,6 +86,23 @@ pub(crate) struct Grants {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Targets {
     pub(crate) allow: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) send_proxy: Option<Spanned<String>>,
+    pub(crate) tls: Option<TargetsTls>,
+}
+
+/// `[targets.tls]`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct TargetsTls {
+    #[serde(skip)]
+    pub(crate) place: Range<usize>,
+    pub(crate) all: Option<Spanned<bool>>,
+    pub(crate) ca: Option<Spanned<String>>,
+    pub(crate) spki_sha256: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) server_name: Option<Spanned<String>>,
+    pub(crate) certificate: Option<Spanned<String>>,
+    pub(crate) key: Option<Spanned<String>>,
+    pub(crate) insecure: Option<Spanned<bool>>,
 }
 
 /// `[program]`. No command line says what is skipped.
@@ -128,6 +145,10 @@ pub(crate) struct Property {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Access {
     pub(crate) allow_clients: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) deny_clients: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) trusted_proxies: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) proxy_protocol: Option<Spanned<String>>,
+    pub(crate) forwarded_header: Option<Spanned<String>>,
     pub(crate) origins: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) same_origin: Option<Spanned<bool>>,
     pub(crate) users: Option<Spanned<String>>,
@@ -284,7 +305,26 @@ impl Tokens {
 
 impl Targets {
     fn read(table: &mut Table<'_, '_>) -> Self {
-        Self { allow: table.take("allow", "allow = [\"10.0.0.0/8:5900-5999\"]") }
+        Self {
+            allow: table.take("allow", "allow = [\"10.0.0.0/8:5900-5999\"]"),
+            send_proxy: table.take("send-proxy", "send-proxy = \"v2\""),
+            tls: table.table("tls", "a table [targets.tls] with ca = \"/etc/websockify/ca.pem\"", TargetsTls::read),
+        }
+    }
+}
+
+impl TargetsTls {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            place: table.span(),
+            all: table.take("all", "all = true"),
+            ca: table.take("ca", super::EXAMPLE_CA),
+            spki_sha256: table.take("spki-sha256", super::EXAMPLE_PIN),
+            server_name: table.take("server-name", "server-name = \"vm.example.com\""),
+            certificate: table.take("certificate", super::EXAMPLE_CERTIFICATE),
+            key: table.take("key", super::EXAMPLE_KEY),
+            insecure: table.take("insecure", "insecure = true"),
+        }
     }
 }
 
@@ -316,6 +356,10 @@ impl Access {
     fn read(table: &mut Table<'_, '_>) -> Self {
         Self {
             allow_clients: table.take("allow-clients", "allow-clients = [\"10.0.0.0/8\", \"::1\"]"),
+            deny_clients: table.take("deny-clients", "deny-clients = [\"10.66.0.0/16\"]"),
+            trusted_proxies: table.take("trusted-proxies", super::EXAMPLE_PROXIES),
+            proxy_protocol: table.take("proxy-protocol", "proxy-protocol = \"required\""),
+            forwarded_header: table.take("forwarded-header", "forwarded-header = \"x-forwarded-for\""),
             origins: table.take("origins", "origins = [\"https://portal.example.com\"]"),
             same_origin: table.take("same-origin", "same-origin = true"),
             users: table.take("users", super::EXAMPLE_USERS),
@@ -360,7 +404,10 @@ impl ForwardAuth {
 
 impl WebSocket {
     fn read(table: &mut Table<'_, '_>) -> Self {
-        Self { heartbeat: table.take("heartbeat", "heartbeat = \"30s\""), text: table.take("text", "text = \"reply\"") }
+        Self {
+            heartbeat: table.take("heartbeat", "heartbeat = \"30s\" or \"off\""),
+            text: table.take("text", "text = \"reply\""),
+        }
     }
 }
 

@@ -78,7 +78,9 @@ impl File {
             .is_some_and(|access| access.users.is_some() || access.jwt.is_some() || access.forward_auth.is_some());
         let beside = Beside { listen: &listen, asks_who };
         let program = self.program.and_then(|program| reader.program(program, &beside));
-        let allow_targets = self.targets.and_then(|targets| reader.allow_targets(targets));
+        let targets = self.targets.unwrap_or_default();
+        let allow_targets = reader.allow_targets(targets.allow);
+        let leg = reader.leg(targets.send_proxy, targets.tls, target.as_ref());
         let exit_idle = reader.exit_idle(self.exit_idle);
         if let Some(place) = grants_place.filter(|_| exit_idle.is_some()) {
             reader.complain(place, Mistake::GrantsExitIdle);
@@ -100,6 +102,7 @@ impl File {
             target,
             allow_targets,
             program,
+            leg,
             web,
             tls,
             access,

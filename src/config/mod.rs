@@ -10,11 +10,13 @@ mod directory;
 mod document;
 pub(crate) mod file;
 mod grants;
+mod leg;
 pub(crate) mod meaning;
 mod paths;
 mod place;
 mod problem;
 mod program;
+mod proxies;
 mod recording;
 mod surroundings;
 mod tls;
@@ -56,6 +58,8 @@ const EXAMPLE_USERS: &str = "users = \"/etc/websockify/users\"";
 const EXAMPLE_JWT_KEY: &str = "key = \"/etc/websockify/jwt.pem\"";
 const EXAMPLE_FORWARD_URL: &str = "url = \"https://auth.example.com/check\"";
 const EXAMPLE_CA: &str = "ca = \"/etc/websockify/ca.pem\"";
+const EXAMPLE_PROXIES: &str = "trusted-proxies = [\"10.0.0.1\"]";
+const EXAMPLE_PIN: &str = "spki-sha256 = [\"<64 hexadecimal digits>\"]";
 const EXAMPLE_PASSWORD: &str = "password = \"/etc/websockify/redis.password\"";
 
 /// One route, fully understood: what a TOML file or a classic command line means.
@@ -73,6 +77,8 @@ pub struct Route {
     pub allow_targets: Option<AllowedTargets>,
     /// What runs behind it; None: nothing that is the route's business.
     pub program: Option<crate::program::Settings>,
+    /// What is said on the way to them.
+    pub leg: target::leg::Settings,
     /// What plain requests get; None: 405.
     pub web: Option<http::Web>,
     /// None: plain connections only.

@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use super::place::Place;
 use crate::access::NetworkError;
 use crate::access::bearer::CarrierError;
-use crate::access::certificate::SpkiHashError;
 use crate::access::origin::OriginTextError;
 use crate::http::BuiltinError;
 use crate::server::address::ListenAddressError;
@@ -19,6 +18,7 @@ use crate::target::TargetError;
 use crate::target::allow::AllowedError;
 use crate::target::source::SourceTextError;
 use crate::target::token::PlaceError;
+use crate::tls::SpkiHashError;
 use crate::tls::ciphers::CiphersError;
 
 /// One thing that is wrong in a configuration.
@@ -210,12 +210,42 @@ pub enum Mistake {
          allow = [\"10.0.0.0/8:5900-5999\"]"
     )]
     ForwardTargetsOpen,
+    /// A proxy that is none.
+    #[error("{0}, or \"unix\" for whoever connects to the route's Unix sockets")]
+    TrustedProxy(NetworkError),
+    /// Nobody is trusted.
+    #[error("'access.trusted-proxies' is empty, so no proxy is trusted: write networks, or leave the key out")]
+    ProxiesEmpty,
+    /// What nobody may say.
+    #[error("'access.{0}' has no effect without 'access.trusted-proxies': write that too, such as {example}", example = super::EXAMPLE_PROXIES)]
+    ProxiesMissing(&'static str),
     /// No session could begin.
     #[error("'targets.allow' is empty, so no target could be reached: write networks, or leave the key out")]
     AllowTargetsEmpty,
     /// A range of targets that is none.
     #[error(transparent)]
     AllowTargets(AllowedError),
+    /// No certificate would be right.
+    #[error(
+        "'targets.tls.spki-sha256' is empty, so no target could be reached: write one at least, or leave the key out"
+    )]
+    TargetsTlsPins,
+    /// A name that no certificate has.
+    #[error(
+        "'{0}' is not the name of a server: write what its certificate says, such as server-name = \"vm.example.com\""
+    )]
+    ServerName(String),
+    /// For targets that are written in the file itself.
+    #[error("'targets.tls.all' is for the targets of tokens: remove it, 'target' says tls: already")]
+    TargetsTlsAll,
+    /// A rule beside the rule that there is none.
+    #[error(
+        "'targets.tls.insecure' excludes 'ca' and 'spki-sha256': remove it, and the certificate is checked by these"
+    )]
+    TargetsTlsInsecure,
+    /// TLS with a target that does not speak it.
+    #[error("'[targets.tls]' has no effect: write target = \"tls:HOST:PORT\", or remove the table")]
+    TargetsTlsUnused,
     /// One target for all, and a target for each.
     #[error("'target' and '[tokens]' exclude each other: remove 'target', or the table")]
     TargetAndTokens,

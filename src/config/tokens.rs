@@ -82,8 +82,7 @@ impl Reader<'_> {
 
     fn target(&mut self, written: &Spanned<String>) -> Option<Target> {
         match written.get_ref().parse() {
-            Ok(Target::Unix(path)) => Some(Target::Unix(self.base().join(path))),
-            Ok(target) => Some(target),
+            Ok(target) => Some(Target::based(target, self.base())),
             Err(error) => {
                 self.complain(written.span(), Mistake::Target(error));
                 None
@@ -247,8 +246,8 @@ impl Reader<'_> {
         None
     }
 
-    pub(super) fn allow_targets(&mut self, written: file::Targets) -> Option<AllowedTargets> {
-        let written = written.allow?;
+    pub(super) fn allow_targets(&mut self, written: Option<Spanned<Vec<Spanned<String>>>>) -> Option<AllowedTargets> {
+        let written = written?;
         if written.get_ref().is_empty() {
             self.complain(written.span(), Mistake::AllowTargetsEmpty);
         }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::access::Denied;
+use crate::access::forwarded::ForwardedError;
 use crate::http::{farewell, refuse};
 use crate::log::Kind;
 use crate::server::site::Site;
@@ -29,6 +30,7 @@ use crate::websocket::handshake::Upgrade;
 #[derive(Debug)]
 pub(super) enum Refusal {
     Access(Denied),
+    Forwarded(ForwardedError),
     Dial { target: Target, token: Option<TokenName>, error: DialError },
     OutOfOrder,
     Resolve(ResolveError),
@@ -38,6 +40,12 @@ pub(super) enum Refusal {
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         Self::Access(denied)
+    }
+}
+
+impl From<ForwardedError> for Refusal {
+    fn from(error: ForwardedError) -> Self {
+        Self::Forwarded(error)
     }
 }
 
@@ -60,6 +68,10 @@ impl Refusal {
             Self::Access(_) => {}
             Self::Dial { target, token, error } => log_dial_error(id, peer, site, (target, *token), error, unlogged),
             Self::Resolve(error) => log_resolve_error(id, peer, site, error, &self.reason(), unlogged),
+            Self::Forwarded(error) => {
+                let kind = Kind::ProxyDisbelieved.id();
+                warn!(kind, session = %id, client = %peer, route, unlogged, "refused: {error}");
+            }
             Self::OutOfOrder => {
                 let kind = Kind::OutOfOrder.id();
                 info!(kind, session = %id, client = %peer, route, unlogged, "refused: {}", self.reason());
@@ -74,6 +86,7 @@ impl Refusal {
     fn kind(&self) -> Kind {
         match self {
             Self::Access(denied) => denied.kind(),
+            Self::Forwarded(_) => Kind::ProxyDisbelieved,
             Self::Dial { error: DialError::NotAllowed(_), .. } => Kind::TargetNotAllowed,
             Self::Dial { .. } => Kind::TargetUnreachable,
             Self::OutOfOrder => Kind::OutOfOrder,
@@ -89,6 +102,7 @@ impl Refusal {
             Self::Access(denied) => return denied.reason().into(),
             Self::Dial { error: DialError::NotAllowed(_), .. } => "This target is not allowed",
             Self::Dial { .. } => "Failed to connect to downstream server",
+            Self::Forwarded(_) => "The proxy does not say in a readable way who asks",
             Self::OutOfOrder => "This route is out of order: its configuration is broken",
             Self::Resolve(ResolveError::NoToken(NoToken::Missing)) => "There is no token in the request",
             Self::Resolve(ResolveError::NoToken(NoToken::Malformed)) => "The token is malformed",
@@ -108,7 +122,9 @@ impl Refusal {
     fn close_code(&self) -> CloseCode {
         match self {
             Self::Access(denied) if denied.status() == StatusCode::SERVICE_UNAVAILABLE => CloseCode::TRY_AGAIN_LATER,
-            Self::Access(_) | Self::Dial { error: DialError::NotAllowed(_), .. } => CloseCode::POLICY_VIOLATION,
+            Self::Access(_) | Self::Forwarded(_) | Self::Dial { error: DialError::NotAllowed(_), .. } => {
+                CloseCode::POLICY_VIOLATION
+            }
             Self::Dial { .. } => CloseCode::INTERNAL_ERROR,
             Self::OutOfOrder
             | Self::TooManyFromAddress
@@ -123,7 +139,7 @@ impl Refusal {
             Self::Dial { error: DialError::NotAllowed(_), .. } => StatusCode::FORBIDDEN,
             Self::Dial { error: DialError::TimedOut(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Dial { .. } => StatusCode::BAD_GATEWAY,
-            Self::Resolve(ResolveError::NoToken(_)) => StatusCode::BAD_REQUEST,
+            Self::Forwarded(_) | Self::Resolve(ResolveError::NoToken(_)) => StatusCode::BAD_REQUEST,
             Self::Resolve(ResolveError::Token { source, .. }) => match source {
                 LookupError::Unknown | LookupError::Invalid(_) => StatusCode::NOT_FOUND,
                 LookupError::Expired | LookupError::TooEarly => StatusCode::FORBIDDEN,
@@ -172,7 +188,7 @@ pub(super) fn log_denied(denied: &Denied, session: Option<SessionId>, peer: Peer
     let unlogged = (unlogged > 0).then_some(unlogged);
     let error = std::error::Error::source(denied);
     match denied {
-        Denied::Address => {
+        Denied::Address | Denied::AddressDenied | Denied::NoProxy => {
             let kind = Kind::ClientDenied.id();
             info!(kind, session, client = %peer, route, unlogged, "refused: {denied}");
         }

@@ -332,11 +332,54 @@ If it should come in, add its address there, and let systemd know it, too:
     systemctl restart websockify@@WEBSOCKIFY_ROUTE@.socket
 Behind a reverse proxy all clients have the proxy's address.",
         ),
+        Kind::ProxyDisbelieved => (
+            "A trusted proxy does not say whose connection it passes on",
+            "\
+The route @WEBSOCKIFY_ROUTE@ takes the word of `access.trusted-proxies`
+about the addresses of their clients, and the one at @WEBSOCKIFY_CLIENT@
+said none, or none that can be read. The record says what came in its
+place. The client was turned away: it would be taken for the proxy.
+
+`access.proxy-protocol` is for proxies that begin each connection with a
+header: `send-proxy` or `send-proxy-v2` in HAProxy, `proxy_protocol on` in
+nginx's stream, \"proxy protocol\" of a cloud's load balancer.
+A proxy of HTTP writes X-Forwarded-For or Forwarded; which of the two
+counts is `access.forwarded-header`.
+Who connects from that address without being a proxy must not be among
+`access.trusted-proxies`.",
+        ),
+        Kind::ProxyUnexpected => (
+            "A PROXY protocol header came from somebody who is not trusted",
+            "\
+The connection from @WEBSOCKIFY_CLIENT@ to the route @WEBSOCKIFY_ROUTE@
+begins with a header of the PROXY protocol, which nobody expects from
+there, and was closed.
+
+If it is a proxy of yours, name it in the route's file:
+    [access]
+    trusted-proxies = [\"ADDRESS\"]
+    proxy-protocol = \"required\"
+If two proxies stand in a row, only the last one may send a header.
+If it is none of yours, somebody tries to come under another address.",
+        ),
+        Kind::TargetsUnchecked => (
+            "The certificates of the targets are not checked",
+            "\
+The route @WEBSOCKIFY_ROUTE@ speaks TLS to its targets, and believes that
+they are who they should be whatever certificate they show. Whoever can
+stand in between can read and change everything.
+
+It was asked for: `targets.tls.insecure` in the route's file, or
+--ssl-target on a command line, which checked nothing in the original
+either. Better is one of these, in the table [targets.tls]:
+    ca = \"/etc/websockify/ca.pem\"
+    spki-sha256 = [\"HASH OF THE TARGET'S KEY\"]",
+        ),
         Kind::KernelCheckMissing => (
             "The kernel lets clients through that it should keep away",
             "\
 The socket unit of the route @WEBSOCKIFY_ROUTE@ tells the kernel to drop
-the packets of clients that `access.allow-clients` does not name
+the packets of those who may not connect by the table `[access]`
 (IPAddressDeny=), and one of them got through: @WEBSOCKIFY_CLIENT@.
 The proxy turns them away by itself, so nobody gets in; but they reach it.
 

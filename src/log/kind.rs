@@ -68,6 +68,12 @@ kinds! {
     ClientDenied = 0x089a59c6_18a5_4114_9051_2d48bb768de9,
     /// A client whose certificate is not believed, or names nobody who may have a session.
     CertificateRefused = 0xaa2091f4_8a04_4465_983c_53d00798d29a,
+    /// A trusted proxy that does not say, or not in a readable way, whose connection it passes on.
+    ProxyDisbelieved = 0x8bf1bcdc_c3ff_4b6b_9357_4a0d035da889,
+    /// A proxy that speaks the PROXY protocol where nobody expects it.
+    ProxyUnexpected = 0x39e935e8_d89e_404f_8bd0_2b964863f5b4,
+    /// A route that does not check the certificates of its targets.
+    TargetsUnchecked = 0x75108dc7_ca7d_421d_9d56_683330210aca,
     /// A client that the kernel was to keep away.
     KernelCheckMissing = 0xef41b0fd_edc0_402b_9ff6_15f4b2d6aaf2,
     /// A client of a route that is out of order.

@@ -94,6 +94,7 @@ where
         tunnel,
         early,
         client_unflushed: false,
+        target_unflushed: false,
         stride: may_splice.then(|| Stride::new(now())),
         pipe: None,
         timer: None,
@@ -148,6 +149,8 @@ struct Relay<C, T> {
     early: Bytes,
     /// Something was written to the client that TLS may still hold back.
     client_unflushed: bool,
+    /// And to the target.
+    target_unflushed: bool,
     /// None: somebody looks at the bytes, or has to change them.
     stride: Option<Stride>,
     /// What the client has not yet taken of a frame that is spliced.
@@ -352,10 +355,17 @@ where
             match ready!(Pin::new(&mut self.target).poll_write(cx, waiting)) {
                 Ok(count) if count > 0 => {
                     self.traffic.sent_to_target(count == waiting.len());
+                    self.target_unflushed = true;
                     self.tunnel.sent_to_target(now, count);
                 }
                 _ => self.tunnel.handle_target_unwritable(now),
             }
+        }
+        if self.target_unflushed {
+            if ready!(Pin::new(&mut self.target).poll_flush(cx)).is_err() {
+                self.tunnel.handle_target_unwritable(now);
+            }
+            self.target_unflushed = false;
         }
         Poll::Ready(())
     }
@@ -401,6 +411,7 @@ where
             Poll::Ready(Ok(count)) => count,
             Poll::Ready(Err(_)) | Poll::Pending => 0,
         };
+        self.target_unflushed = true;
         self.traffic.sent_to_target(taken == payload.len());
         self.tunnel.keep_for_target(&payload[taken..]);
         if let Poll::Ready(Err(_) | Ok(0)) = outcome {

@@ -18,6 +18,7 @@ use super::census::Census;
 use super::listener::Listener;
 use super::site::Site;
 use super::worker::{Job, Workers};
+use crate::access::Denied;
 use crate::log::Kind;
 use crate::socket::Peer;
 
@@ -54,9 +55,9 @@ pub(super) async fn accept(
             Ok(Ok((accepted, peer))) => {
                 shortage.accepted(&serving.borrow().site.name);
                 let Serving { site, admission } = serving.borrow().clone();
-                if !site.access.admits_address(&peer) {
+                if let Err(denied) = site.access.admits_connection(&peer) {
                     // Dropping it is the answer: whoever may not come does not learn what is here.
-                    deny(&site, peer, &news);
+                    deny(&site, peer, &denied, &news);
                     continue;
                 }
                 let counted = census.count();
@@ -79,22 +80,22 @@ pub(super) async fn accept(
 }
 
 /// Tells of a client that may not come, and of what that proves.
-fn deny(site: &Site, peer: Peer, news: &Notify) {
+fn deny(site: &Site, peer: Peer, denied: &Denied, news: &Notify) {
     let route = &site.name;
-    if site.kernel_filters.swap(false, Ordering::Relaxed) {
+    if site.kernel_filter.drops(&peer) && site.kernel_filters.swap(false, Ordering::Relaxed) {
         let kind = Kind::KernelCheckMissing.id();
         warn!(
             kind,
             route,
             client = %peer,
-            "a client that the kernel was to keep away got through: the daemon checks access.allow-clients alone"
+            "a client that the kernel was to keep away got through: the daemon checks alone who may connect"
         );
         news.notify_one();
     }
     if let Some(unlogged) = site.quotas.admit(Kind::ClientDenied, Instant::now().into_std()) {
         let unlogged = (unlogged > 0).then_some(unlogged);
         let kind = Kind::ClientDenied.id();
-        info!(kind, route, client = %peer, unlogged, "refused: not among access.allow-clients");
+        info!(kind, route, client = %peer, unlogged, "refused: {denied}");
     }
 }
 

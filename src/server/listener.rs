@@ -19,7 +19,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::address::ListenAddress;
 use super::socket_file::{SocketFile, remove_stale};
-use crate::socket::{Accepted, Peer, is_localhost, loopback};
+use crate::socket::{Accepted, Peer, is_localhost, keepalive, loopback};
 
 /// How often a port is chosen that all addresses of a name are to have.
 const PORT_ATTEMPTS: usize = 16;
@@ -285,7 +285,7 @@ impl Listener {
 /// What accepted sockets inherit from the listening one on Linux.
 fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    socket.set_keepalive(true)
+    socket.set_tcp_keepalive(&keepalive())
 }
 
 fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {

@@ -28,8 +28,9 @@ use super::listener::{ListenError, Listener};
 use super::programs::NotStarted;
 use super::room::Room;
 use super::site::Site;
-use super::worker::Workers;
+use super::worker::{Job, Workers};
 use super::{Bound, Reload, ServerError};
+use crate::access::proxies::KernelFilter;
 use crate::config::{Route, chain};
 use crate::log::Kind;
 
@@ -94,6 +95,25 @@ impl Routes {
         Ok(routes)
     }
 
+    /// Takes in who waits already, as far as there is room: when the listeners are gone, the kernel resets whoever waits in them.
+    /// The sockets of systemd stay, and so do those who wait there, for the next daemon.
+    pub(super) async fn last_call(&self) {
+        if self.circumstances.activated {
+            return;
+        }
+        for Door { listener, serving, .. } in &self.doors {
+            let Serving { site, admission } = serving.borrow().clone();
+            while let Some(permit) = admission.try_admit(site.limits.connections) {
+                let Ok((accepted, peer)) = listener.get_ref().accept() else { break };
+                if site.access.admits_connection(&peer).is_ok() {
+                    let (site, admission) = (Arc::clone(&site), Arc::clone(&admission));
+                    let counted = self.census.count();
+                    self.workers.assign(Job { accepted, peer, site, admission, permit: Some(permit), counted }).await;
+                }
+            }
+        }
+    }
+
     pub(super) fn workers(&self) -> Rc<Workers> {
         Rc::clone(&self.workers)
     }
@@ -132,7 +152,7 @@ impl Routes {
     /// Who keeps unwanted clients away, at worst.
     pub(super) fn client_check(&self) -> Option<ClientCheck> {
         let sites = self.sites();
-        let mut checked = sites.iter().filter(|site| site.access.allow_clients().is_some()).peekable();
+        let mut checked = sites.iter().filter(|site| site.kernel_filter != KernelFilter::Nothing).peekable();
         checked.peek()?;
         let by_both = checked.all(|site| site.kernel_filters.load(Ordering::Relaxed));
         Some(if by_both { ClientCheck::Both } else { ClientCheck::DaemonAlone })

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::access::Access;
+use crate::access::proxies::KernelFilter;
 use crate::config::Route;
 use crate::http::{Files, WebError};
 use crate::limits::Limits;
@@ -18,8 +19,9 @@ use crate::program::{self, ProgramError};
 use crate::record::recorder::Recorder;
 use crate::systemd::confinement::Confinement;
 use crate::target::grants::Grants;
-use crate::target::source::{self, SourceError};
-use crate::target::targets::Targets;
+use crate::target::source;
+use crate::target::targets::{Targets, TargetsError};
+use crate::tls::client::{self, Trust};
 use crate::tls::{Tls, TlsError};
 use crate::websocket::codec::TextFrames;
 
@@ -54,6 +56,8 @@ pub struct Site {
     pub target_excluded: Option<String>,
     /// Whether the kernel was asked to keep away whom `access.allow-clients` does not name, and nobody has proved that it does not.
     pub kernel_filters: AtomicBool,
+    /// What the kernel can do of it.
+    pub kernel_filter: KernelFilter,
     /// How much its clients may write into the log.
     pub quotas: Quotas,
 }
@@ -119,15 +123,15 @@ pub enum SiteError {
         /// Its name.
         route: String,
         /// What is wrong.
-        source: SourceError,
+        source: source::SourceError,
     },
-    /// Its tokens cannot be looked up.
-    #[error("route '{route}': the token source is not usable")]
-    Tokens {
+    /// Its targets cannot be found or spoken to.
+    #[error("route '{route}': its targets cannot be reached")]
+    Targets {
         /// Its name.
         route: String,
         /// What is wrong.
-        source: SourceError,
+        source: Box<TargetsError>,
     },
     /// Its web root is of no use.
     #[error("route '{route}': the web root is not usable")]
@@ -151,8 +155,9 @@ impl Site {
         let tls = Tls::load(route.tls.as_ref()).map_err(|source| SiteError::Tls { route: name.clone(), source })?;
         let files = route.web.as_ref().map(Files::open).transpose();
         let files = files.map_err(|source| SiteError::Web { route: name.clone(), source })?.map(Arc::new);
-        let targets = Targets::open(&route.target, route.allow_targets.as_ref(), granted);
-        let (targets, problems) = targets.map_err(|source| SiteError::Tokens { route: name.clone(), source })?;
+        let targets = Targets::open(&route.target, route.allow_targets.as_ref(), granted, &route.leg);
+        let (targets, problems) =
+            targets.map_err(|source| SiteError::Targets { route: name.clone(), source: Box::new(source) })?;
         if !problems.is_empty() {
             let error = source::summary(&problems);
             warn!(kind = Kind::TokensUnusable.id(), route = name, source = %targets, error, "some of the tokens cannot be used");
@@ -168,6 +173,14 @@ impl Site {
                 kind = Kind::PasswordsInClear.id(),
                 route = name,
                 "passwords are readable on their way here: set tls.mode = \"required\""
+            );
+        }
+        if let Some(client::Settings { trust: Trust::Anything, .. }) = &route.leg.tls {
+            let kind = Kind::TargetsUnchecked.id();
+            warn!(
+                kind,
+                route = name,
+                "the certificates of targets are not checked: whoever stands in between can read and change all"
             );
         }
         let Route { heartbeat, text, record, limits, .. } = route.clone();
@@ -186,6 +199,7 @@ impl Site {
             exit_idle: route.exit_idle,
             target_excluded: confinement.excludes_target_of(route),
             kernel_filters: confinement.filters_clients_of(route).into(),
+            kernel_filter: KernelFilter::of(&route.access),
             quotas: Quotas::default(),
         })
     }
@@ -207,6 +221,7 @@ impl Site {
             exit_idle: None,
             target_excluded: None,
             kernel_filters: false.into(),
+            kernel_filter: KernelFilter::Nothing,
             quotas: Quotas::default(),
         }
     }

@@ -7,14 +7,14 @@
 use std::env;
 
 use super::egress::Egress;
-use crate::access::AllowedClients;
+use crate::access::proxies::KernelFilter;
 use crate::config::Route;
 use crate::target::Settings;
 
 /// The variable with the [`Egress`] of the targets.
 pub(super) const EGRESS: &str = "WEBSOCKIFY_EGRESS";
 
-/// The variable with the networks of `access.allow-clients`, or "any".
+/// The variable with the [`KernelFilter`] of the clients.
 pub(super) const CLIENTS: &str = "WEBSOCKIFY_CLIENTS";
 
 /// What the units say. Nothing, where they are not the generator's.
@@ -30,10 +30,10 @@ impl Confinement {
         Self { egress: env::var(EGRESS).ok().and_then(|written| written.parse().ok()), clients: env::var(CLIENTS).ok() }
     }
 
-    /// Whether the kernel was asked to keep away whom `route` does not allow.
+    /// Whether the kernel was asked to keep away those whom it can tell by what `route` says.
     pub fn filters_clients_of(&self, route: &Route) -> bool {
-        route.access.allow_clients.is_some()
-            && self.clients.as_ref() == Some(&clients(route.access.allow_clients.as_ref()))
+        let filter = KernelFilter::of(&route.access);
+        filter != KernelFilter::Nothing && self.clients.as_ref() == Some(&filter.to_string())
     }
 
     /// Why clients of `route` cannot reach its target through these units, and what to do. None: they can.
@@ -61,24 +61,16 @@ impl Confinement {
         ))
     }
 
-    /// Why the kernel does not do what `access.allow-clients` says, and what to do. None: it was asked for the same.
+    /// Why the kernel does not do what `[access]` says, and what to do. None: it was asked for the same.
     pub fn differs_in_clients_of(&self, route: &Route) -> Option<String> {
         let asked = self.clients.as_ref()?;
-        if *asked == clients(route.access.allow_clients.as_ref()) {
+        if *asked == KernelFilter::of(&route.access).to_string() {
             return None;
         }
         let name = &route.name;
         Some(format!(
-            "access.allow-clients is not what the socket unit was made of, and the kernel lets in: {asked}; \
+            "[access] is not what the socket unit was made of, and the kernel lets in: {asked}; \
              run 'systemctl daemon-reload && systemctl restart websockify@{name}.socket websockify@{name}'"
         ))
     }
-}
-
-/// The value of [`CLIENTS`].
-pub(super) fn clients(allowed: Option<&AllowedClients>) -> String {
-    allowed.map_or_else(
-        || "any".to_owned(),
-        |clients| clients.networks().iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-    )
 }

@@ -42,11 +42,14 @@ impl Egress {
 
     fn of(target: &Settings, allowed: Option<&AllowedTargets>) -> Self {
         match (target, allowed) {
-            (Settings::Fixed(Target::Unix(_)), _) => Self::None,
-            (Settings::Program | Settings::Fixed(Target::Program(_) | Target::PerSession(_)), _) => Self::loopback(),
-            (Settings::Fixed(Target::Tcp { host, .. }), allowed) => match (Self::of_host(host), allowed) {
-                (Self::Anything, Some(allowed)) => Self::of_list(allowed),
-                (egress, _) => egress,
+            (Settings::Program, _) => Self::loopback(),
+            (Settings::Fixed(target), allowed) => match target.below_tls() {
+                Target::Unix(_) => Self::None,
+                Target::Program(_) | Target::PerSession(_) => Self::loopback(),
+                target => match (Self::of_host(target.host()), allowed) {
+                    (Self::Anything, Some(allowed)) => Self::of_list(allowed),
+                    (egress, _) => egress,
+                },
             },
             (Settings::ByToken(tokens), Some(allowed)) => {
                 tokens.source.as_ref().map_or(Self::None, Self::of_source).and(Self::of_list(allowed))
@@ -166,6 +169,8 @@ mod tests {
     fn a_target_tells_what_it_needs() {
         let cases = [
             ("unix:/run/vm/vnc.sock", Egress::None),
+            ("tls:unix:/run/vm/vnc.sock", Egress::None),
+            ("tls:192.0.2.1:5900", only(&["192.0.2.1"])),
             ("localhost:5900", only(&["localhost"])),
             ("LOCALHOST:5900", only(&["localhost"])),
             ("127.0.0.53:5900", only(&["localhost"])),

@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::confinement::{CLIENTS, EGRESS, clients};
+use super::confinement::{CLIENTS, EGRESS};
 use super::egress::{Egress, destinations};
 use super::generator::{Heading, Scope};
 use super::program;
 use super::recordings::{Place, record_directory};
 use super::unit_file::{Fit, Unfit, UnitFile};
+use crate::access::proxies::KernelFilter;
 use crate::config::{ABSENT, Route, credential_name, descriptors};
 use crate::http;
 use crate::limits::Limits;
@@ -92,6 +93,7 @@ fn pems(route: &Route) -> Vec<(Cow<'static, str>, &Path)> {
         pems.extend(named.map(|(key, pem)| (key.into(), pem)));
     }
     pems.extend(route.access.pems().into_iter().map(|(key, pem)| (key.into(), pem)));
+    pems.extend(route.leg.pems().into_iter().map(|(key, pem)| (key.into(), pem)));
     let files = pems.into_iter().filter_map(|(key, pem)| match pem {
         Pem::File(path) => Some((key, path.as_path())),
         Pem::Credential(_) => None, // the business of whoever named it
@@ -142,7 +144,9 @@ fn exceptions(unit: &mut UnitFile, route: &Route, unfit: &mut Vec<Unfit>) {
     if let Some(http::Web::Directory(web)) = &route.web {
         needed.push(("web", &web.root));
     }
-    if let target::Settings::Fixed(Target::Unix(path)) = &route.target {
+    if let target::Settings::Fixed(target) = &route.target
+        && let Target::Unix(path) = target.below_tls()
+    {
         needed.push(("target", socket_directory(path)));
     }
     needed.extend(token_files(route).map(|path| ("tokens", path)));
@@ -233,7 +237,7 @@ fn network(unit: &mut UnitFile, route: &Route, scope: Scope) {
         unit.set("Environment", &format!("{EGRESS}={egress}"));
     }
     if scope == Scope::System {
-        unit.set("Environment", &format!("{CLIENTS}={}", clients(route.access.allow_clients.as_ref())));
+        unit.set("Environment", &format!("{CLIENTS}={}", KernelFilter::of(&route.access)));
     }
     if egress == Egress::None {
         let targets = if is_fixed { "target: a Unix socket" } else { "tokens: they lead to Unix sockets" };

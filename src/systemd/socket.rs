@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::generator::{Heading, Scope};
 use super::unit_file::{Fit, Unfit, UnitFile};
+use crate::access::proxies::KernelFilter;
 use crate::config::Route;
 use crate::limits::Limits;
 use crate::server::address::ListenAddress;
@@ -89,11 +90,27 @@ fn clients(unit: &mut UnitFile, route: &Route, scope: Scope) {
     if scope == Scope::User {
         return;
     }
-    if let Some(clients) = &route.access.allow_clients {
-        unit.because("access.allow-clients: the kernel drops the packets of everybody else");
-        unit.set("IPAddressDeny", "any");
-        for network in clients.networks() {
-            unit.set("IPAddressAllow", &network.to_string());
+    // What is allowed goes before what is denied.
+    match KernelFilter::of(&route.access) {
+        KernelFilter::Nothing => {}
+        KernelFilter::Only(networks) => {
+            unit.because(match &route.access.proxies {
+                None => "access.allow-clients: the kernel drops the packets of everybody else",
+                Some(_) => "access: the kernel drops the packets of whoever is neither a proxy nor may be a client",
+            });
+            unit.set("IPAddressDeny", "any");
+            for network in &networks {
+                unit.set("IPAddressAllow", &network.to_string());
+            }
+        }
+        KernelFilter::Without(networks, spared) => {
+            unit.because("access.deny-clients: the kernel drops their packets");
+            for network in &networks {
+                unit.set("IPAddressDeny", &network.to_string());
+            }
+            for network in &spared {
+                unit.set("IPAddressAllow", &network.to_string());
+            }
         }
     }
 }

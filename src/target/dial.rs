@@ -4,11 +4,13 @@
 //! addresses share the time: one that swallows packets cannot use up the time of the next. Only addresses within [`Reach`] are
 //! tried, and what is asked about is what is connected to: no name is looked up twice, and no link followed after the question.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpSocket, UnixStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -17,7 +19,8 @@ use super::allow::Reach;
 use crate::program::ProgramError;
 use crate::program::place::{Place, Standing};
 use crate::program::session::Guest;
-use crate::socket::{Socket, is_localhost, loopback};
+use crate::socket::{Socket, is_localhost, keepalive, loopback};
+use crate::tls::client::{ConnectError, Fault};
 
 /// Between two attempts to reach a program that does not listen yet: what a quick start takes, and what nobody notices.
 const PROGRAM_PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -51,6 +54,27 @@ pub enum DialError {
     /// The program that was to answer is no more.
     #[error("the program {0}")]
     ProgramOver(Standing),
+    /// Its certificate is not right.
+    #[error("the target's certificate {0}")]
+    Certificate(Fault),
+    /// It wants a certificate of ours, and does not get one, or not the right one.
+    #[error("the target refuses the certificate of targets.tls, or wants one and there is none")]
+    Identity {
+        /// What was said.
+        source: io::Error,
+    },
+    /// It does not speak TLS, or none that is spoken here.
+    #[error("no TLS with the target")]
+    Tls {
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// It went away before it was told whose connection it gets.
+    #[error("the target took no PROXY protocol header")]
+    Header {
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Nobody answered in time.
     #[error("no answer from {0} in time")]
     TimedOut(Target),
@@ -62,6 +86,17 @@ pub enum DialError {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+impl From<ConnectError> for DialError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Certificate(fault) => Self::Certificate(fault),
+            ConnectError::Refused(source) => Self::Identity { source },
+            ConnectError::Handshake(source) => Self::Tls { source: source.into() },
+            ConnectError::Name(_) => Self::Tls { source: error.into() },
+        }
+    }
 }
 
 /// Connects to `target` within `limit`, if it is within `reach`, for nobody in particular.
@@ -79,6 +114,7 @@ pub async fn dial_for(guest: Guest, target: &Target, reach: &Reach, limit: Durat
             Ok(started) => Ok(Socket::Program(Box::new(started?))),
             Err(_) => Err(DialError::TimedOut(target.clone())),
         },
+        Target::Tls(inner) => Box::pin(dial_for(guest, inner, reach, limit)).await,
         Target::Unix(path) => dial_path(target, path, reach, deadline).await,
     }
 }
@@ -100,6 +136,7 @@ pub async fn permitted(target: &Target, reach: &Reach, limit: Duration) -> Resul
         _ if *reach == Reach::Everything => Ok(()),
         Target::Tcp { host, port } => allowed_addresses(target, host, *port, reach, deadline).await.map(drop),
         Target::Program(_) | Target::PerSession(_) => Ok(()),
+        Target::Tls(inner) => Box::pin(permitted(inner, reach, limit)).await,
         Target::Unix(path) => allowed_path(target, path, reach).await.map(drop),
     }
 }
@@ -196,7 +233,7 @@ async fn connect(address: SocketAddr) -> io::Result<Socket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // Each read is passed on with one write: holding small ones back would only add to their way.
     socket.set_nodelay(true)?;
-    socket.set_keepalive(true)?;
+    SockRef::from(&socket).set_tcp_keepalive(&keepalive())?;
     Ok(Socket::Tcp(socket.connect(address).await?))
 }
 

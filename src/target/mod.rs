@@ -1,16 +1,17 @@
 //! Where the bytes go: the address of a target, which is one for all sessions or comes of a client's token
-//! ([`targets`], by a [`source`]), what it may be ([`allow`]), and [`dial`](mod@dial) to connect to it.
+//! ([`targets`], by a [`source`]), what it may be ([`allow`]), [`dial`](mod@dial) to connect to it, and the [`leg`] that leads there.
 
 pub mod allow;
 pub mod dial;
 pub mod grants;
 pub mod lease;
+pub mod leg;
 pub mod source;
 pub mod targets;
 pub mod token;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::program::Place;
@@ -30,6 +31,8 @@ pub enum Target {
     Program(Place),
     /// A program that each session has for itself.
     PerSession(PerSession),
+    /// `tls:` before one of the others: it speaks TLS.
+    Tls(Box<Target>),
     /// `unix:/path`, or as the original wrote it, `unix_socket:/path`.
     Unix(PathBuf),
 }
@@ -84,6 +87,13 @@ impl FromStr for Target {
     /// `host:port` is split at the last colon and brackets are stripped, as the original did, so that `::1:5900` and
     /// `[::1]:5900` are the same. An empty host is the loopback.
     fn from_str(text: &str) -> Result<Self, TargetError> {
+        if let Some(inner) = text.strip_prefix("tls:") {
+            return match inner.parse() {
+                Ok(Self::Tls(_)) | Err(TargetError::Form(_)) => Err(TargetError::Form(text.to_owned())),
+                Ok(target) => Ok(target.by_tls()),
+                Err(error) => Err(error),
+            };
+        }
         if let Some(path) = text.strip_prefix("unix:").or_else(|| text.strip_prefix("unix_socket:")) {
             if path.is_empty() || path.contains('\0') {
                 return Err(TargetError::Form(text.to_owned()));
@@ -107,9 +117,45 @@ impl FromStr for Target {
 impl Target {
     /// What a source of targets says: blanks around it do not count, and there is no directory that a path could start at.
     pub fn foreign(text: &str) -> Result<Self, TargetError> {
-        match text.trim().parse()? {
+        let target: Self = text.trim().parse()?;
+        match target.below_tls() {
             Self::Unix(path) if !path.is_absolute() => Err(TargetError::Relative(path.display().to_string())),
-            target => Ok(target),
+            _ => Ok(target),
+        }
+    }
+
+    /// The same, where the path of a socket that is not absolute begins at `base`.
+    #[must_use]
+    pub fn based(self, base: &Path) -> Self {
+        match self {
+            Self::Unix(path) => Self::Unix(base.join(path)),
+            Self::Tls(inner) => Self::Tls(Box::new(inner.based(base))),
+            other => other,
+        }
+    }
+
+    /// The same, spoken to by TLS.
+    #[must_use]
+    pub fn by_tls(self) -> Self {
+        match self {
+            Self::Tls(_) => self,
+            other => Self::Tls(Box::new(other)),
+        }
+    }
+
+    /// What is connected to, whether TLS is spoken then or not.
+    pub fn below_tls(&self) -> &Self {
+        match self {
+            Self::Tls(inner) => inner,
+            other => other,
+        }
+    }
+
+    /// The name that it goes by, which its certificate has.
+    pub fn host(&self) -> &str {
+        match self.below_tls() {
+            Self::Tcp { host, .. } => host,
+            Self::PerSession(_) | Self::Program(_) | Self::Tls(_) | Self::Unix(_) => "localhost",
         }
     }
 }
@@ -117,10 +163,16 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            // A name that would be taken for something else, as well.
+            Self::Tcp { host, port }
+                if host.contains(':') || ["tls", "unix", "unix_socket"].contains(&host.as_str()) =>
+            {
+                write!(f, "[{host}]:{port}")
+            }
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Program(place) => place.addresses()[0].fmt(f),
             Self::PerSession(program) => f.write_str(&program.command().name()),
+            Self::Tls(inner) => write!(f, "tls:{inner}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -146,6 +198,21 @@ mod tests {
     }
 
     #[test]
+    fn tls_stands_before_any_other() {
+        assert_eq!("tls:vm:5900".parse(), Ok(tcp("vm", 5900).by_tls()));
+        assert_eq!("tls::5900".parse(), Ok(tcp("localhost", 5900).by_tls()));
+        assert_eq!("tls:unix:/run/vm.sock".parse(), Ok(Target::Unix("/run/vm.sock".into()).by_tls()));
+        assert_eq!(Target::foreign("tls:unix:vm"), Err(TargetError::Relative("vm".to_owned())));
+        for text in ["tls:", "tls:5900", "tls:tls:vm:5900"] {
+            assert_eq!(text.parse::<Target>(), Err(TargetError::Form(text.to_owned())));
+        }
+        for name in ["tls", "unix", "unix_socket"] {
+            let target = tcp(name, 5900);
+            assert_eq!(target.to_string().parse(), Ok(target), "a host that is called so");
+        }
+    }
+
+    #[test]
     fn what_a_source_says_is_trimmed_and_starts_nowhere() {
         assert_eq!(Target::foreign(" [::1]:5900\r\n"), Ok(tcp("::1", 5900)));
         assert_eq!(Target::foreign("unix_socket:/run/vm.vnc\n"), Ok(Target::Unix("/run/vm.vnc".into())));
@@ -164,7 +231,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read_back(text in "\\PC{0,30}") {
+        fn what_is_shown_is_read_back(text in "(tls:)?(unix:|tls:)?\\PC{0,30}") {
             if let Ok(target) = text.parse::<Target>() {
                 prop_assert_eq!(target.to_string().parse::<Target>(), Ok(target));
             }

@@ -13,12 +13,14 @@ use tokio::time::Instant;
 use super::allow::{AllowedTargets, Reach};
 use super::grants::{self, Grants, Use};
 use super::lease::Lease;
+use super::leg::{self, Leg};
 use super::source::recheck::Rechecks;
 use super::source::{self, Found, LookupError, Source, SourceError};
 use super::token::{self, NoToken, Token, TokenName};
 use super::{Settings, Target};
 use crate::access::Admitted;
 use crate::program::Place;
+use crate::tls::TlsError;
 
 /// How tokens are found and looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,7 @@ pub struct Targets {
     reach: Reach,
     /// Of granted tokens: whoever grants them may as well write the route.
     granted_reach: Reach,
+    leg: Leg,
     /// As a log names them.
     name: String,
 }
@@ -70,6 +73,17 @@ pub struct Resolved {
     pub lease: Lease,
     /// What is spent when it begins. None: its token was not granted here.
     pub granted: Option<Use>,
+}
+
+/// Why targets cannot be put into service.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetsError {
+    /// Tokens cannot be looked up.
+    #[error(transparent)]
+    Source(SourceError),
+    /// What TLS with them needs is not there.
+    #[error("TLS with the targets is not usable")]
+    Tls(#[source] TlsError),
 }
 
 /// Why a session goes nowhere.
@@ -113,7 +127,8 @@ impl Targets {
         settings: &Settings,
         allowed: Option<&AllowedTargets>,
         granted: Arc<Grants>,
-    ) -> Result<(Self, Vec<String>), SourceError> {
+        leg: &leg::Settings,
+    ) -> Result<(Self, Vec<String>), TargetsError> {
         let mut problems = Vec::new();
         let (way, reach) = match settings {
             // Whoever opens the route has put the program's place here; without one, nobody answers.
@@ -123,7 +138,7 @@ impl Targets {
                 let Tokens { source, from, timeout, end_sessions, grants } = tokens.as_ref();
                 let mut opened = None;
                 if let Some(source) = source {
-                    let (source, found) = Source::open(source)?;
+                    let (source, found) = Source::open(source).map_err(TargetsError::Source)?;
                     problems = found;
                     opened = Some(Arc::new(source));
                 }
@@ -136,7 +151,8 @@ impl Targets {
         };
         let granted_reach = allowed.cloned().map_or(Reach::Everything, Reach::Listed);
         let reach = allowed.cloned().map_or(reach, Reach::Listed);
-        Ok((Self { way, reach, granted_reach, name: settings.to_string() }, problems))
+        let leg = Leg::open(leg).map_err(TargetsError::Tls)?;
+        Ok((Self { way, reach, granted_reach, leg, name: settings.to_string() }, problems))
     }
 
     /// Where the session goes that an admitted client asks for, before `deadline`.
@@ -160,13 +176,14 @@ impl Targets {
         let user = admitted.user().map(|user| user.name.as_str());
         let granted = grants.as_ref().and_then(|(_, grants)| grants.set_aside(&token, user, Instant::now().into_std()));
         if let Some(granted) = granted {
-            let target = granted.target().clone();
+            let target = self.leg.target(granted.target().clone());
             return Ok(Resolved { target, token: Some(name), lease: Lease::default(), granted: Some(granted) });
         }
         let refused = |source| ResolveError::Token { token: name, source };
         let Some(source) = source else { return Err(refused(LookupError::Unknown)) };
         let limit = timeout.min(deadline.saturating_duration_since(Instant::now()));
         let Found { target, until } = source.look_up(&token, limit).await.map_err(refused)?;
+        let target = self.leg.target(target);
         let lease = match rechecks {
             None => Lease::default(),
             Some(rechecks) if until.is_none() => Lease::held(rechecks.hold(token)),
@@ -191,6 +208,11 @@ impl Targets {
     /// What the target of a session may be.
     pub fn reach(&self, granted: Option<&Use>) -> &Reach {
         if granted.is_some() { &self.granted_reach } else { &self.reach }
+    }
+
+    /// The way to them.
+    pub fn leg(&self) -> &Leg {
+        &self.leg
     }
 }
 

@@ -4,7 +4,7 @@
 //! of whoever is refused, best effort and bounded in time, because a bare reset tells nobody what to change.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, recv};
@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::ciphertext::Ciphertext;
 use super::{Certificates, Stream, Tls};
+use crate::proxy_protocol::read::{BEGINNING_BYTES, is_beginning};
 use crate::socket::Socket;
 
 /// How much ciphertext may wait for a client that does not read. Four full records: enough to keep the socket's buffer
@@ -61,6 +62,11 @@ pub enum AcceptError {
     /// The client speaks TLS where nobody does.
     #[error("TLS connection, but this route has no certificate")]
     NoCertificate,
+    /// A proxy speaks where a client was expected.
+    #[error(
+        "it begins with a PROXY protocol header, which access.proxy-protocol expects from access.trusted-proxies alone"
+    )]
+    ProxyHeader,
     /// The client does not speak TLS where all must.
     #[error("plain connection, but this route speaks TLS only")]
     PlainRefused,
@@ -89,6 +95,10 @@ impl Tls {
     pub async fn accept(&self, socket: Socket) -> Result<Stream, AcceptError> {
         let first = first_byte(&socket).await.map_err(|source| AcceptError::FirstByte { source })?;
         match (self, first.ok_or(AcceptError::Silent)?) {
+            (_, b'P' | b'\r') if begins_with_proxy_header(&socket) => {
+                refuse(socket, &[]).await;
+                Err(AcceptError::ProxyHeader)
+            }
             (Self::Off, TLS_HANDSHAKE | SSL2_HELLO) => {
                 refuse(socket, ALERT_HANDSHAKE_FAILURE).await;
                 Err(AcceptError::NoCertificate)
@@ -107,6 +117,13 @@ impl Tls {
             (Self::Off | Self::Offered(_), _) => Ok(Stream::Plain(socket)),
         }
     }
+}
+
+/// Whether what is there is the beginning of a header of the PROXY protocol, which nobody expects. It stays in the socket.
+fn begins_with_proxy_header(socket: &Socket) -> bool {
+    let mut bytes = [0; BEGINNING_BYTES];
+    let there = recv(socket.as_fd().as_raw_fd(), &mut bytes, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
+    there.is_ok_and(|count| is_beginning(&bytes[..count]))
 }
 
 /// The next byte, which stays in the socket; None when the client has closed its side.

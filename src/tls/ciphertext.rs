@@ -44,6 +44,11 @@ impl Ciphertext {
         Self { socket, ahead: None }
     }
 
+    /// The socket below.
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     /// The socket, without what was read ahead: for when nobody wants it any more.
     pub(super) fn into_socket(self) -> Socket {
         self.socket

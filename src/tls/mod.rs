@@ -7,7 +7,8 @@
 //! socket, and that is all.
 //!
 //! The cryptographic provider is named in `pair.rs`, and its tickets in `handshake.rs`; no process-wide default is installed.
-//! Not here: which of the believed clients may have a session ([`crate::access`]), and TLS towards targets.
+//! Not here: which of the believed clients may have a session ([`crate::access`]), nor TLS towards
+//! others ([`client`]).
 
 mod accept;
 mod certificates;
@@ -18,7 +19,9 @@ mod error;
 mod handshake;
 mod identity;
 mod key;
+mod outward;
 mod pair;
+mod spki;
 mod stream;
 #[cfg(test)]
 mod testing;
@@ -34,9 +37,10 @@ pub use ciphertext::Ciphertext;
 pub use error::TlsError;
 pub use handshake::{MinVersion, Rules};
 pub use identity::ClientIdentity;
-pub(crate) use identity::hex;
 pub use key::Passphrase;
+pub use outward::Outward;
 pub(crate) use pair::provider;
+pub use spki::{SpkiHash, SpkiHashError};
 pub use stream::Stream;
 
 use certificates::{ClientFiles, Files, PairFiles, PassphrasePlace};

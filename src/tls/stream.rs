@@ -3,14 +3,17 @@
 //! Owned by the connection. Everything above reads and writes plain bytes and need not know which it is.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use super::ClientIdentity;
 use super::ciphertext::Ciphertext;
+use crate::proxy_protocol::write::ClientTls;
 use crate::socket::Socket;
 use crate::splice::{Pipe, Splice};
 
@@ -37,6 +40,26 @@ impl Stream {
     /// Whether the client's bytes are encrypted on the wire.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Our end of the connection. None: it is a Unix socket's.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(socket) => socket.local_address(),
+            Self::Tls(stream) => stream.get_ref().0.socket().local_address(),
+        }
+    }
+
+    /// How the client's bytes are encrypted, and for which name it has asked. None: they are not.
+    pub fn tls(&self) -> Option<(ClientTls<'_>, Option<&str>)> {
+        let Self::Tls(stream) = self else { return None };
+        let (_, session) = stream.get_ref();
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
+        let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+        Some((ClientTls { version, cipher, alpn: session.alpn_protocol(), certificate: None }, session.server_name()))
     }
 
     /// The socket that carries the client's bytes as they are.

@@ -1,25 +1,9 @@
 //! Command lines that start nothing: what is printed where, and the exit status.
 
-use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use crate::support::command::{outcome, run};
 use crate::support::proxy::BINARY;
-
-/// What is not built yet, each with what else it needs to be understood.
-const NOT_BUILT: &[(&str, &[&str])] = &[("--ssl-target", &["--ssl-target"])];
-
-#[test]
-fn what_is_not_built_yet_is_refused_by_name_with_69() {
-    for (option, words) in NOT_BUILT {
-        let addresses: &[&str] = &["0", "127.0.0.1:1"];
-        let ended = run(&[words, addresses].concat());
-        assert_eq!(ended.code, 69, "{option}: {}", ended.stderr);
-        assert!(ended.stderr.starts_with("websockify: error: ") && ended.stderr.contains(option), "{}", ended.stderr);
-        assert!(ended.stderr.ends_with(": not built yet\n"), "{}", ended.stderr);
-        assert!(!ended.stderr.contains("listening"), "{}", ended.stderr);
-    }
-}
 
 /// A secret on the command line must not come back in an error, which ends in a journal.
 #[test]
@@ -32,24 +16,6 @@ fn a_refusal_does_not_repeat_a_password() {
         assert_eq!(ended.code, 2, "{}", ended.stderr);
         assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
     }
-}
-
-#[test]
-fn the_help_marks_exactly_what_is_refused() {
-    let help = run(&["--help"]).stdout;
-    let name = |line: &str| line.split([' ', '=', ',']).find(|word| word.starts_with("--")).map(ToOwned::to_owned);
-    let mut marked = BTreeSet::new();
-    let mut last = None;
-    for line in help.lines() {
-        if line.trim_start().starts_with('-') {
-            last = name(line);
-        }
-        if line.contains("(*)") && !line.contains("Options marked") {
-            marked.insert(last.clone().expect("a mark behind an option"));
-        }
-    }
-    let refused = NOT_BUILT.iter().map(|(option, _)| (*option).to_owned());
-    assert_eq!(marked, refused.collect());
 }
 
 #[test]

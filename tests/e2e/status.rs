@@ -113,8 +113,8 @@ fn it_says_who_keeps_unwanted_clients_away() {
 
     let (manager, _, proxy) = start(Some("any"));
     let told = manager.told();
-    assert!(told.contains("STATUS=vnc: access.allow-clients is not what the socket unit was made of"), "{told}");
-    let warning = proxy.log_line("WARN access.allow-clients is not what");
+    assert!(told.contains("STATUS=vnc: [access] is not what the socket unit was made of"), "{told}");
+    let warning = proxy.log_line("WARN [access] is not what");
     assert!(warning.contains("systemctl daemon-reload && systemctl restart websockify@vnc.socket"), "{warning}");
 }
 

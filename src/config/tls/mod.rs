@@ -8,10 +8,11 @@ use self::file::{Allow, Client, Served, Tls};
 use super::meaning::Reader;
 use super::problem::Mistake;
 use super::{EXAMPLE_CA, EXAMPLE_CERTIFICATE, EXAMPLE_KEY};
-use crate::access::certificate::{CertificateRule, Pattern, SpkiHash};
+use crate::access::certificate::{CertificateRule, Pattern};
 use crate::tls::numbered;
 use crate::tls::{
     Authorities, CertificateSettings, ClientSettings, Demand, MinVersion, Mode, PassphraseSettings, Rules, Settings,
+    SpkiHash,
 };
 
 const EXAMPLE_PASSPHRASE: &str = "key-password = \"/etc/ssl/vnc.password\"";

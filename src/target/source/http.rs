@@ -19,10 +19,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::service::{Address, Secret, Service, Wire, port};
+use super::service::{Address, Secret, Service, port};
 use super::{LookupError, SourceError, answer};
 use crate::target::Target;
 use crate::target::token::Token;
+use crate::tls::Outward;
 
 /// An answer is one target.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -236,7 +237,7 @@ impl Http {
 
 /// One request, and what `read` makes of its answer.
 pub async fn exchange<T>(
-    wire: Wire,
+    wire: Outward,
     request: Request<Empty<Bytes>>,
     read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {

@@ -28,6 +28,7 @@ use super::Target;
 use super::allow::Reach;
 use super::dial::DialError;
 use super::token::Token;
+use crate::tls::client::ConnectError;
 use crate::tls::{Pem, TlsError};
 pub use answer::AnswerError;
 use directory::{Names, Sockets};
@@ -151,7 +152,7 @@ pub enum SourceError {
     },
     /// No TLS came about: most often, its certificate is not what it should be.
     #[error("no TLS with it")]
-    Tls(#[source] io::Error),
+    Tls(#[source] ConnectError),
     /// A file or directory cannot be read.
     #[error("cannot read {}", path.display())]
     Read {

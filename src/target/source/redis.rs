@@ -14,11 +14,11 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::resp::{Reply, command};
-use super::service::{Address, Secret, Service, Wire, port};
+use super::service::{Address, Secret, Service, port};
 use super::{LookupError, SourceError, answer};
 use crate::target::Target;
 use crate::target::token::Token;
-use crate::tls::Pem;
+use crate::tls::{Outward, Pem};
 
 /// A server and what is said to it first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub struct Redis {
 }
 
 struct Connection {
-    wire: Wire,
+    wire: Outward,
     received: Vec<u8>,
     used: Instant,
 }
@@ -227,7 +227,7 @@ impl Login {
 }
 
 impl Connection {
-    fn new(wire: Wire) -> Self {
+    fn new(wire: Outward) -> Self {
         Self { wire, received: Vec::new(), used: Instant::now() }
     }
 

@@ -10,6 +10,7 @@ pub mod route;
 pub mod service;
 pub mod target;
 pub mod tls;
+pub mod tls_target;
 pub mod web;
 
 use std::time::{Duration, Instant};

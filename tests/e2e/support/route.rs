@@ -43,6 +43,11 @@ impl Secure {
         self.certificate.connect(self.proxy.address())
     }
 
+    /// Connects by TLS on a connection that is there.
+    pub fn over(&self, stream: TcpStream) -> Client<TlsStream> {
+        self.certificate.over(stream).unwrap()
+    }
+
     /// Connects by TLS and shakes hands.
     pub fn open(&self) -> Client<TlsStream> {
         let mut client = self.connect();

@@ -48,6 +48,20 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Plays every connection in a thread of its own, for as long as the test runs.
+    pub fn serve(self, play: impl Fn(TcpStream) + Send + Sync + 'static) {
+        self.listener.set_nonblocking(false).unwrap();
+        let play = std::sync::Arc::new(play);
+        std::thread::spawn(move || {
+            for stream in self.listener.incoming().map_while(Result::ok) {
+                let play = std::sync::Arc::clone(&play);
+                std::thread::spawn(move || play(stream));
+            }
+        });
+    }
+}
+
 /// Echoes to everybody who connects, for as long as the test runs.
 pub fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -82,6 +82,11 @@ impl SelfSigned {
     }
 
     fn try_connect(&self, address: SocketAddr) -> std::io::Result<Client<TlsStream>> {
+        self.over(Client::connect(address).stream)
+    }
+
+    /// Shakes hands on a connection that is there, trusting this certificate alone.
+    pub fn over(&self, stream: TcpStream) -> std::io::Result<Client<TlsStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -91,7 +96,7 @@ impl SelfSigned {
             .with_no_client_auth();
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(Arc::new(config), name).unwrap();
-        let mut stream = StreamOwned::new(session, Client::connect(address).stream);
+        let mut stream = StreamOwned::new(session, stream);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
