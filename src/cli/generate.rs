@@ -25,9 +25,9 @@ pub struct Generate {
 /// Where problems are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The kernel's log; standard error where there is none, as in a container or for a user's manager.
+    /// The kernel's log; standard error where there is none, as in a container.
     KernelLog,
-    /// To whoever typed the command.
+    /// To whoever typed the command, and to a user's manager.
     StandardError,
 }
 
@@ -80,12 +80,13 @@ pub fn parse_generator(arguments: &[OsString]) -> Result<Command, Answer> {
         return Err(Answer { text, exit: Exit::Usage });
     };
     let scope = env::var_os("SYSTEMD_SCOPE");
-    let (scope, run_by_systemd) = match scope.as_ref().and_then(|scope| scope.to_str()) {
-        Some("user") => (Scope::User, true),
-        scope => (Scope::System, scope.is_some()),
+    let (scope, report) = match scope.as_ref().and_then(|scope| scope.to_str()) {
+        // A user's manager runs when the journal does, and keeps what its generators say.
+        Some("user") => (Scope::User, Report::StandardError),
+        Some(_) => (Scope::System, Report::KernelLog),
+        None => (Scope::System, Report::StandardError),
     };
     let generator = Generator { routes: routes(scope), units: PathBuf::from(normal), scope };
-    let report = if run_by_systemd { Report::KernelLog } else { Report::StandardError };
     Ok(Command::Generate(Generate { generator, report }))
 }
 
