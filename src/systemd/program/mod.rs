@@ -320,3 +320,30 @@ fn uptime() -> u64 {
     u64::try_from(Duration::try_from_secs_f64(seconds.unwrap_or_default()).unwrap_or_default().as_millis())
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn told(keys: &str, scope: Scope) -> Option<&'static str> {
+        let text = format!("listen = \"127.0.0.1:1\"\n[program]\ncommand = [\"a\"]\n{keys}\n");
+        let route = config::understand("vnc", Path::new("/etc/websockify/vnc.toml"), &text).unwrap();
+        misfit(&route.program.unwrap(), scope)
+    }
+
+    #[test]
+    fn what_a_manager_cannot_do_is_told() {
+        for keys in ["port = 1", "port = 1\nsupervisor = \"child\"\nuser = \"root\""] {
+            assert_eq!((told(keys, Scope::System), told(keys, Scope::User)), (None, None), "{keys}");
+        }
+        for keys in ["port = 1\nisolation = \"private-network\"", "port = 1\nuser = \"a\"", "port = 1\ngroup = \"a\""] {
+            assert_eq!(told(keys, Scope::System), None, "{keys}");
+            let (key, _) = keys["port = 1\n".len()..].split_once(' ').unwrap();
+            assert!(told(keys, Scope::User).unwrap().contains(key), "{keys}");
+        }
+        for scope in [Scope::System, Scope::User] {
+            assert!(told("per-session = true", scope).unwrap().contains("write supervisor = \"child\""));
+        }
+    }
+}
