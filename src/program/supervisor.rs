@@ -42,6 +42,8 @@ pub struct Supervisor {
     group: Option<Pid>,
     /// Where it listens is to be looked at then. None: that is known, or no matter.
     look: Option<Look>,
+    /// Its file says that its port cannot be moved.
+    is_immune: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,7 @@ impl Supervisor {
             state: State::Gone,
             group: None,
             look: None,
+            is_immune: false,
         };
         supervisor.warn_if_immune();
         supervisor.launch().map_err(|source| {
@@ -170,11 +173,12 @@ impl Supervisor {
         let now = Instant::now();
         self.pacing.started(now.into_std());
         self.group = Some(child.pid);
-        self.look = self.program.moved.as_ref().map(|_| Look { at: now + FIRST_LOOK, number: 1 });
+        let looks = self.program.moved.is_some() && !self.is_immune;
+        self.look = looks.then(|| Look { at: now + FIRST_LOOK, number: 1 });
         let (command, Speaker { program, route, .. }) = (&self.program.settings.command, &self.speaker);
         info!(kind = Kind::ProgramStarted.id(), program, pid = child.pid.as_raw(), route, "Starting '{command}'");
         self.state = State::Running(child);
-        self.program.place.stands(Standing::Running);
+        self.program.place.stands(if self.is_immune { Standing::NotMoved } else { Standing::Running });
         Ok(())
     }
 
@@ -267,10 +271,11 @@ impl Supervisor {
         }
     }
 
-    fn warn_if_immune(&self) {
+    fn warn_if_immune(&mut self) {
         let Some(reason) = self.program.moved.as_ref().and_then(|_| immune(&self.program.settings.command)) else {
             return;
         };
+        self.is_immune = true;
         self.tell_not_moved(reason.reason());
     }
 

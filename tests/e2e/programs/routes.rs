@@ -121,11 +121,11 @@ fn the_status_tells_how_the_program_stands_and_readiness_does_not_wait_for_it() 
     manager.write("slow", &program(&command, &format!("port = {port}\nstart-timeout = \"1m\"")));
     drop(websockify());
     let proxy = manager.spawn(&[]);
-    manager.told_of("READY=1");
+    let ready = manager.told_of("READY=1");
+    assert!(ready.contains("sh runs"), "{ready}");
     let waiting = std::thread::spawn(move || talk(&mut Client::open(address), "early"));
     std::fs::write(&gate, "go\n").unwrap();
     waiting.join().unwrap();
-    manager.told_of("sh runs");
     drop(proxy);
 }
 
