@@ -60,6 +60,7 @@ mod target_tls;
 mod targets;
 mod text;
 mod tls;
+mod token_holes;
 mod token_services;
 mod tokens;
 mod unreachable;

@@ -11,6 +11,7 @@ pub mod service;
 pub mod target;
 pub mod tls;
 pub mod tls_target;
+pub mod token;
 pub mod web;
 
 use std::time::{Duration, Instant};
