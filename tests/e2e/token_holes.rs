@@ -14,6 +14,8 @@ use crate::support::service::{HttpService, reply};
 use crate::support::target::Target;
 use crate::support::token::{by_token, is_refused, leads_to, named};
 
+const ORIGIN: (&str, &str) = ("Origin", "http://localhost:6080");
+
 /// A directory of sockets in service, and beside it another whose name begins the same.
 struct Sockets {
     proxy: Proxy,
@@ -135,6 +137,38 @@ fn a_token_cannot_change_what_is_asked_for() {
     );
 }
 
+/// The original wrote the path of each request, and each token that it did not know.
+#[test]
+fn a_token_is_not_in_the_log_whatever_becomes_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, target) in [("s3cret-one", named("one").to_string()), ("s3cret-odd", "h".to_owned())] {
+        fs::write(directory.path().join(name), target).unwrap();
+    }
+    fs::write(directory.path().join("s3cret-dead"), crate::support::route::refusing().to_string()).unwrap();
+    let proxy = Proxy::classic(&[
+        "-v",
+        "--token-plugin=TokenFileName",
+        &format!("--token-source={}", directory.path().display()),
+        "127.0.0.1:0",
+    ]);
+    for (path, status, line) in [
+        ("/?token=s3cret-one", 101, "session ended"),
+        ("/websockify?x=y&token=%733cret-odd", 503, "the token source cannot say"),
+        ("/?token=s3cret-dead", 502, "cannot connect to "),
+        ("/?token=%73%33cret-unknown", 404, "refused: Unknown token"),
+        ("/?token=s3cret-%FF", 400, "refused: The token is malformed"),
+    ] {
+        let mut client = Client::connect(proxy.address());
+        assert_eq!(client.request(path, &[]).status, status, "{path}");
+        drop(client);
+        proxy.log_line(line);
+    }
+    proxy.log_line(" token=sha256:"); // what tells two tokens apart in its place
+    for line in proxy.log_lines() {
+        assert!(!["3cret", "%73", "%33", "-unknown"].iter().any(|part| line.contains(part)), "{line}");
+    }
+}
+
 /// The original passed the brackets on to the resolver, and from a file named for its token read no IPv6 at all.
 #[test]
 fn an_ipv6_target_may_stand_in_brackets_and_bare() {
@@ -153,5 +187,44 @@ fn an_ipv6_target_may_stand_in_brackets_and_bare() {
             assert_eq!(client.request(&format!("/?token={token}"), &[]).status, 101, "{source} {token}");
             target.accept();
         }
+    }
+}
+
+/// The original's later versions called these lines syntax errors, and kept the blanks as a part of the token.
+#[test]
+fn blank_lines_and_indented_ones_are_no_mistakes() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (one, two) = (named("one"), named("two"));
+    fs::write(file.path(), format!("\n   \n\t# a comment: h:1\n  one: {one}\r\n\n\ttwo: {two}\n\n")).unwrap();
+    let proxy = by_token(&format!("file:{}", file.path().display()), "");
+    leads_to(&proxy, "/?token=one", "one");
+    leads_to(&proxy, "/?token=two", "two");
+    is_refused(&proxy, "/?token=%20%20one", 404);
+    proxy.log_line("refused: Unknown token");
+    assert!(proxy.log_lines().iter().all(|line| !line.contains(" WARN ")), "{:#?}", proxy.log_lines());
+}
+
+/// The original failed where it took the target apart, and closed the connection without a word.
+#[test]
+fn a_target_without_a_port_is_refused_and_the_log_says_what_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("half"), "vm1.example.com\n").unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), format!("one: {}\nhalf: vm1.example.com\n", named("one"))).unwrap();
+    let service = HttpService::start(|_, wire| reply(wire, "200 OK", "vm1.example.com"));
+
+    let lines = by_token(&format!("file:{}", file.path().display()), "");
+    lines.log_line("line 2 does not end in a target: write 'token: host:port'");
+    is_refused(&lines, "/?token=half", 404);
+    leads_to(&lines, "/?token=one", "one");
+
+    for source in [format!("names:{}", directory.path().display()), format!("http://{}/%s", service.address)] {
+        let proxy = by_token(&source, "");
+        is_refused(&proxy, "/?token=half", 503);
+        proxy.log_line("what it says is no target: 'vm1.example.com' is not a target: write host:port");
+        let mut browser = Client::connect(proxy.address());
+        assert_eq!(browser.request("/?token=half", &[ORIGIN]).status, 101);
+        let (code, reason) = browser.read_close();
+        assert!(code == 1013 && reason.starts_with("The token cannot be looked up now"), "{code} {reason}");
     }
 }
