@@ -1,21 +1,24 @@
 //! Tokens that another program decides about: an HTTP service, whoever signs JWTs, Redis.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Barrier;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::sys::signal::Signal;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, upgrade_request};
 use crate::support::command::run;
+use crate::support::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::service::{HttpService, Redis, reply};
 use crate::support::target::echo;
 use crate::support::tls::SelfSigned;
+use crate::support::token::{leads_to, named};
 
 const ORIGIN: (&str, &str) = ("Origin", "http://localhost:6080");
 const HERE: &str = "[targets]\nallow = [\"127.0.0.0/8\"]";
@@ -126,6 +129,72 @@ fn a_service_that_is_slow_or_hangs_or_lies_costs_a_bounded_time_and_no_session()
     assert_echoes(&mut running);
     let asked = service.heads().iter().filter(|head| head.starts_with("GET /?t=good ")).count();
     assert_eq!(asked, 1, "a redirect was followed");
+}
+
+/// A body in chunks says nothing of its length beforehand.
+#[test]
+fn a_body_in_chunks_without_an_end_costs_a_bounded_time() {
+    let service = HttpService::start(|line, wire| {
+        let _ = write!(wire, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let (chunk, pause) = match line {
+            "GET /drips HTTP/1.1" => ("1\r\n1\r\n".to_owned(), Duration::from_millis(50)),
+            _ => (format!("1000\r\n{}\r\n", "1".repeat(0x1000)), Duration::ZERO),
+        };
+        while wire.write_all(chunk.as_bytes()).and_then(|()| wire.flush()).is_ok() {
+            std::thread::park_timeout(pause);
+        }
+    });
+    let route = by_token(&format!("source = \"http://{}/%s\"\ntimeout = \"700ms\"", service.address));
+    for (token, why) in [("drips", "no answer within 700ms"), ("floods", "the answer is longer than 65536 bytes")] {
+        let began = Instant::now();
+        assert_eq!(status(&route, token), 503, "{token}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{token}: {:?}", began.elapsed());
+        route.log_line(why);
+    }
+}
+
+#[test]
+fn a_redirect_that_leads_back_to_itself_is_asked_for_once() {
+    let service = HttpService::start(|line, wire| {
+        let location = line.split(' ').nth(1).unwrap();
+        let _ = write!(wire, "HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+    });
+    let route = by_token(&format!("source = \"http://{}/%s\"", service.address));
+    assert_eq!(status(&route, "circle"), 503);
+    route.log_line("it answers with the HTTP status 307 Temporary Redirect, which is not followed");
+    assert_eq!(service.heads().len(), 1);
+}
+
+#[test]
+fn a_running_session_echoes_while_lookups_hang() {
+    let target = echo();
+    let service = HttpService::start(move |line, wire| match line {
+        "GET /good HTTP/1.1" => reply(wire, "200 OK", &target.to_string()),
+        _ => std::thread::park(),
+    });
+    let route = by_token(&format!("source = \"http://{}/%s\"\ntimeout = \"60s\"", service.address));
+    let mut running = open(&route, "good");
+    // More than there are threads that could each be kept by one.
+    let mut waiting: Vec<Client> = (0..16).map(|_| Client::connect(route.address())).collect();
+    for client in &mut waiting {
+        client.send(upgrade_request("/?token=hangs", &[]).as_bytes());
+    }
+    eventually("all lookups hang", || (service.heads().len() == 1 + waiting.len()).then_some(()));
+    let mut echoes: Vec<Duration> = (0..200)
+        .map(|_| {
+            let began = Instant::now();
+            assert_echoes(&mut running);
+            began.elapsed()
+        })
+        .collect();
+    echoes.sort();
+    let (median, longest) = (echoes[100], echoes[199]);
+    assert!(median < Duration::from_millis(500) && longest < Duration::from_secs(10), "{median:?}, {longest:?}");
+    for client in &waiting {
+        client.stream.set_nonblocking(true).unwrap();
+        let answered = client.stream.peek(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(answered, Err(ErrorKind::WouldBlock), "the lookups were to hang all the while");
+    }
 }
 
 #[test]
@@ -402,6 +471,49 @@ fn redis_is_asked_by_one_connection_as_a_user_of_its_list_with_the_password_from
 }
 
 #[test]
+fn many_lookups_at_once_on_the_one_connection_each_get_their_own_answer() {
+    const TOKENS: usize = 40;
+    let redis = Redis::start(&[]);
+    let names: Vec<String> = (0..TOKENS).map(|number| format!("target-{number}")).collect();
+    for name in &names {
+        redis.say(&[&format!("SET {name} {}", named(name))]);
+    }
+    let route = by_token(&format!("source = \"redis://127.0.0.1:{}\"\ntimeout = \"20s\"", redis.port));
+    redis.say(&["CONFIG RESETSTAT"]);
+    let together = Barrier::new(TOKENS);
+    std::thread::scope(|scope| {
+        for name in &names {
+            let (together, route) = (&together, &route);
+            scope.spawn(move || {
+                together.wait();
+                for _ in 0..5 {
+                    leads_to(route, &format!("/?token={name}"), name);
+                }
+            });
+        }
+    });
+    // Lookups that wait for the connection do not make one of their own: the route's is the one beside the test's.
+    let stats = redis.say(&["INFO stats"]).remove(0);
+    assert!(stats.contains("total_connections_received:2\r\n"), "{stats}");
+}
+
+#[test]
+fn a_database_that_redis_does_not_have_is_told_to_the_client_and_in_the_log() {
+    let redis = Redis::start(&["--databases", "4"]);
+    redis.say(&[&format!("SET one {}", echo())]);
+    let route = by_token(&format!("source = \"redis://127.0.0.1:{}/4\"", redis.port));
+    let mut browser = Client::connect(route.address());
+    assert_eq!(browser.request("/?token=one", &[ORIGIN]).status, 101);
+    let (code, reason) = browser.read_close();
+    assert_eq!(code, 1013);
+    assert!(reason.starts_with("The token cannot be looked up now, try again later"), "{reason}");
+    route.log_line("it answers: ERR DB index is out of range");
+    assert_eq!(status(&route, "one"), 503);
+    redis.say(&["SELECT 3", &format!("SET one {}", echo())]);
+    assert_echoes(&mut open(&by_token(&format!("source = \"redis://127.0.0.1:{}/3\"", redis.port)), "one"));
+}
+
+#[test]
 fn redis_by_tls_must_be_who_it_says_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let certificate = SelfSigned::in_directory(directory.path());
@@ -446,7 +558,7 @@ fn redis_may_be_killed_and_started_again_and_hang_and_no_session_notices() {
     let waiting: Vec<_> = (0..20)
         .map(|_| {
             let mut client = Client::connect(route.address());
-            client.send(crate::support::client::upgrade_request("/?token=one", &[]).as_bytes());
+            client.send(upgrade_request("/?token=one", &[]).as_bytes());
             client
         })
         .collect();
