@@ -1,7 +1,7 @@
 //! The life of a program that runs as long as its route: started, heard, followed, started again, and ended.
 //!
-//! Promise: how it stands is told at its [`Place`]; what has ended is started again at the pace of its rule; all its processes
-//! end with it. Deliberately not here: who waits for children ([`Children`] does), and what becomes of sessions.
+//! Promise: how it stands is told at its [`Place`](super::Place); what has ended is started again at the pace of its rule; all
+//! its processes end with it. Deliberately not here: who waits for children ([`Children`] does), and what becomes of sessions.
 
 use std::ffi::OsString;
 use std::io;

@@ -13,6 +13,7 @@ fn readme(directory: &Path) -> String {
     let made = SelfSigned::in_directory(directory);
     fs::rename(made.certificate, directory.join("vnc.pem")).unwrap();
     fs::rename(made.key, directory.join("vnc.key")).unwrap();
+    fs::copy(directory.join("vnc.pem"), directory.join("ca.pem")).unwrap();
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     text.replace("/usr/share/novnc", directory.to_str().unwrap()).replace("/etc/ssl", directory.to_str().unwrap())
 }
@@ -36,9 +37,7 @@ fn the_readmes_command_lines_are_understood() {
         let mut convert = Command::new(BINARY);
         convert.current_dir(directory.path()).args(["convert", "--"]).args(line.split_whitespace());
         let ended = outcome(&mut convert);
-        // A route's file cannot say yet that a program is to be run; everything before that has been understood.
-        let expected = if line.contains(" -- ") { 69 } else { 0 };
-        assert_eq!(ended.code, expected, "websockify {line}: {}", ended.stderr);
+        assert_eq!(ended.code, 0, "websockify {line}: {}", ended.stderr);
     }
 }
 
