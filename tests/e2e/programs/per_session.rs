@@ -86,6 +86,7 @@ fn a_session_ends_with_its_program_also_when_something_else_holds_its_socket() {
     drop(client);
     // What it has left in its group is killed at last.
     proxy.log_line("the program did not end in time and is killed");
+    eventually_gone(number_after(&proxy, "left "));
 }
 
 #[test]

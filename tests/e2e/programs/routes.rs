@@ -242,9 +242,12 @@ fn a_program_that_is_linked_statically_keeps_its_port_and_that_is_told() {
     // What a shell of the usual kind starts is seen when it listens.
     drop((proxy, manager));
     let script = format!("[\"sh\", \"-c\", \"{} {port} & wait\"]", binary.display());
-    let proxy = serve(&[("still", &program(&script, &format!("port = {port}")))]);
+    let mut proxy = serve(&[("still", &program(&script, &format!("port = {port}")))]);
     let line = proxy.log_line("it listens at that port itself");
     assert!(line.contains(told), "{line}");
+    // Killed hard, it could not end what its program has started.
+    proxy.signal(Signal::SIGTERM);
+    assert_eq!(proxy.exit_code(), 0);
 }
 
 /// A service that binds its port on all addresses.
