@@ -181,7 +181,7 @@ async fn open(
     };
     let head = Head { timeout: deadline - Instant::now(), bytes_max: site.limits.request_bytes_max };
     let caller = Caller { peer, is_encrypted: client.is_tls(), identity: client.identity().map(Arc::new) };
-    let plain = Plain { files: site.files.clone(), gate: gate(site, &caller) };
+    let plain = Plain { files: site.files.clone(), gate: gate(site, origin, &caller) };
     let incoming = match next_upgrade(client, plain, &head).await {
         Ok(incoming) => incoming,
         Err(closed) => return debug_none(peer, site, &closed.to_string()),

@@ -1,26 +1,36 @@
-//! The gate before a route's files, where its `web-auth` wants them guarded: plain requests show what a session would.
+//! The gate before a route's files: plain requests show what a session would where `web-auth` wants them guarded, and behind a
+//! proxy that tells its clients in each request, the lists of addresses are asked about each of them.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::{HeaderMap, Request, StatusCode};
 use tokio::time::Instant;
+use tracing::debug;
 
+use super::origin::Origin;
 use super::refusal::log_denied;
-use crate::access::Caller;
+use crate::access::{Caller, Denied};
 use crate::http::{Barred, Gate};
 use crate::server::site::Site;
 
-/// None: the files are for everybody.
-pub(super) fn gate(site: &Arc<Site>, caller: &Caller) -> Option<Gate> {
-    if !site.access.guards_files() {
+/// None: the files are for everybody who has come this far.
+pub(super) fn gate(site: &Arc<Site>, origin: Origin, caller: &Caller) -> Option<Gate> {
+    if !site.access.guards_files() && !site.access.is_forwarded(&origin.client) {
         return None;
     }
     let (site, caller) = (Arc::clone(site), caller.clone());
     Some(Rc::new(move |request| {
-        let (site, caller) = (Arc::clone(&site), caller.clone());
+        let (site, mut origin, mut caller) = (Arc::clone(&site), origin, caller.clone());
         Box::pin(async move {
-            let deadline = Instant::now() + site.limits.handshake_timeout;
-            match site.access.admit_to_files(&request, &caller, deadline).await {
+            if origin.follow(&request, &site).is_err() {
+                debug!(client = %caller.peer, route = site.name, "a page was refused: the proxy's header cannot be read");
+                let text = "The proxy does not say in a readable way who asks".to_owned();
+                return Err(Barred { status: StatusCode::BAD_REQUEST, text, headers: HeaderMap::new() });
+            }
+            caller.is_encrypted |= origin.is_tls;
+            caller.peer = origin.client;
+            match admit(&request, &caller, &site).await {
                 Ok(()) => Ok(request),
                 Err(denied) => {
                     log_denied(&denied, None, caller.peer, &site);
@@ -30,4 +40,13 @@ pub(super) fn gate(site: &Arc<Site>, caller: &Caller) -> Option<Gate> {
             }
         })
     }))
+}
+
+async fn admit(request: &Request<()>, caller: &Caller, site: &Site) -> Result<(), Denied> {
+    site.access.admits_client(&caller.peer)?;
+    if site.access.guards_files() {
+        let deadline = Instant::now() + site.limits.handshake_timeout;
+        site.access.admit_to_files(request, caller, deadline).await?;
+    }
+    Ok(())
 }

@@ -281,8 +281,7 @@ impl Server {
         } else {
             health.stopping("stopping");
             let drain_timeout = routes.drain_timeout().max(connected_drain_timeout.unwrap_or_default());
-            routes.last_call().await;
-            drop(routes); // no more accepting
+            routes.close().await;
             if ending == Ending::AfterLast {
                 info!(connections = census.connections(), "the time is over: waiting for the last session to end");
                 tokio::select! {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tracing::{error, info};
 
 use super::accept::{Serving, accept};
@@ -95,20 +95,25 @@ impl Routes {
         Ok(routes)
     }
 
-    /// Takes in who waits already, as far as there is room: when the listeners are gone, the kernel resets whoever waits in them.
-    /// The sockets of systemd stay, and so do those who wait there, for the next daemon.
-    pub(super) async fn last_call(&self) {
-        if self.circumstances.activated {
-            return;
+    /// Ends the accepting, and takes in who waits already, as far as there is room: the kernel resets whoever waits in a listener
+    /// that is closed. The sockets of systemd stay, and so do those who wait there, for the next daemon.
+    pub(super) async fn close(self) {
+        let Self { doors, workers, census, circumstances, .. } = self;
+        for door in &doors {
+            door.task.abort();
         }
-        for Door { listener, serving, .. } in &self.doors {
-            let Serving { site, admission } = serving.borrow().clone();
-            while let Some(permit) = admission.try_admit(site.limits.connections) {
-                let Ok((accepted, peer)) = listener.get_ref().accept() else { break };
+        // What is aborted lets go of its listener when it would have been polled.
+        yield_now().await;
+        for door in doors {
+            let Serving { site, admission } = door.serving.borrow().clone();
+            while !circumstances.activated
+                && let Some(permit) = admission.try_admit(site.limits.connections)
+            {
+                let Ok((accepted, peer)) = door.listener.get_ref().accept() else { break };
                 if site.access.admits_connection(&peer).is_ok() {
                     let (site, admission) = (Arc::clone(&site), Arc::clone(&admission));
-                    let counted = self.census.count();
-                    self.workers.assign(Job { accepted, peer, site, admission, permit: Some(permit), counted }).await;
+                    let counted = census.count();
+                    workers.assign(Job { accepted, peer, site, admission, permit: Some(permit), counted }).await;
                 }
             }
         }

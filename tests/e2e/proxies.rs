@@ -232,6 +232,27 @@ fn lists_and_bounds_are_about_the_address_that_a_header_tells() {
     assert!(proxy.log_line("refused: not among access.allow-clients").contains(" client=198.51.100.9"));
 }
 
+/// A connection of a proxy is many clients', one after the other.
+#[test]
+fn files_too_are_for_those_who_may_connect() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("page.txt"), "a page").unwrap();
+    let lists = "[access]\ntrusted-proxies = [\"127.0.0.2\"]\nallow-clients = [\"192.0.2.0/24\"]\ndeny-clients = [\"192.0.2.66\"]";
+    let proxy = serve(echo(), &format!("web = \"{}\"\n{lists}", directory.path().display()));
+    let mut client = Client::connect_from(PROXY, None, proxy.address());
+    for (address, status) in
+        [("192.0.2.7", 200), ("192.0.2.66", 403), ("192.0.2.8", 200), ("198.51.100.9", 403), ("x", 400)]
+    {
+        client.send(format!("GET /page.txt HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n").as_bytes());
+        let head = client.read_head();
+        assert_eq!(head.status, status, "{address}");
+        let length =
+            head.text.to_lowercase().split("content-length: ").nth(1).unwrap().split('\r').next().unwrap().parse();
+        let mut body = vec![0; length.unwrap()];
+        client.stream.read_exact(&mut body).unwrap();
+    }
+}
+
 #[test]
 fn proxies_may_come_by_a_unix_socket() {
     let directory = tempfile::tempdir().unwrap();
