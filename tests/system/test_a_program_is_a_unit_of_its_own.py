@@ -12,6 +12,7 @@ from .programs import (
     SERVER,
     ask,
     install_server,
+    kill,
     listening,
     processes,
     program_unit,
@@ -74,8 +75,7 @@ def test_crashes_and_ends_leave_what_on_exit_says(machine: Machine, isolation: s
         assert ask(machine, ports[mode]) == pids[mode]
 
     # The program dies.
-    for mode in MODES:
-        machine.signal(pids[mode], signal.SIGKILL)
+    kill(machine, *pids.values())
     # exit: the route's service ends as a shell would; its socket waits, and who comes next starts both.
     wait_until_gone(machine, service("exit"))
     shown = machine.show(service("exit"), "Result", "ExecMainStatus")
@@ -101,7 +101,7 @@ def test_crashes_and_ends_leave_what_on_exit_says(machine: Machine, isolation: s
     # Both die.
     for mode in ("exit", "respawn"):
         daemon = machine.main_pid(service(mode))
-        machine.run("sh", "-c", f"kill -KILL {daemon} {pids[mode]}")
+        kill(machine, daemon, pids[mode])
         machine.wait_for_unit(
             service(mode),
             lambda unit, daemon=daemon: (

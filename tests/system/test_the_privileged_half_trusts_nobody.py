@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from .machine import Machine
-from .programs import ask, install_server, program_unit, servers, wait_for_status, write_program
+from .programs import ask, install_server, kill, program_unit, servers, wait_for_status, write_program
 from .route import PORT, enable, service
 
 ROUTE = "/etc/websockify/vnc.toml"
@@ -73,9 +73,7 @@ def test_a_user_runs_a_program_of_their_own(machine: Machine) -> None:
     shown = machine.user("jane", "systemctl", "--user", "status", program_unit(), service())
     assert "server runs" in shown
     assert str(pid) in shown
-    machine.run("kill", "-KILL", str(pid)) if machine.exists("/bin/kill") else machine.run(
-        "sh", "-c", f"kill -KILL {pid}"
-    )
+    kill(machine, pid)
     assert ask(machine) != pid
     machine.user("jane", "systemctl", "--user", "stop", service())
     assert servers(machine) == []
