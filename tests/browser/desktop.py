@@ -1,11 +1,13 @@
 """A real desktop: Xtigervnc, what is drawn on it, and what X itself says it looks like."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from pictures import differing_share
@@ -27,9 +29,13 @@ class Desktop:
             # Else the drawing is gone with the program that drew it.
             "-noreset",
         )
-        self.display = ":" + self.server.stdout.wait_for(r"^(\d+)$")[1]
+        self.environment = {"DISPLAY": ":" + self.server.stdout.wait_for(r"^(\d+)$")[1]}
         # Said only by the server itself: it follows from the display.
         self.port = int(self.server.stderr.wait_for(r"Listening for VNC .*? port (\d+)$")[1])
+
+    @property
+    def display(self) -> str:
+        return self.environment["DISPLAY"]
 
     def draw(self, picture: Image.Image, file: Path) -> None:
         """Make the picture the background of the whole desktop, by way of the file."""
@@ -47,7 +53,35 @@ class Desktop:
     def _ask_x(self, name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             [installed(name), *arguments],
-            env=os.environ | {"DISPLAY": self.display},
+            env=os.environ | self.environment,
             capture_output=True,
             timeout=10,
         )
+
+
+class WrappedDesktop(Desktop):
+    """The same, of a `vncserver` that somebody else starts, in a home of the test's own."""
+
+    def __init__(self, number: int, home: Path) -> None:
+        self.environment = {"DISPLAY": f":{number}", "XAUTHORITY": str(home / ".Xauthority")}
+
+    @property
+    def is_there(self) -> bool:
+        return socket_of(self.display).exists()
+
+
+def free_number() -> int:
+    """A display that nobody has, whose VNC port, 5900 and the number, nobody has either."""
+    for number in range(20, 100):
+        with socket.socket() as trial:
+            try:
+                trial.bind(("127.0.0.1", 5900 + number))
+            except OSError:
+                continue
+            if not socket_of(f":{number}").exists():
+                return number
+    pytest.fail("no display is free")
+
+
+def socket_of(display: str) -> Path:
+    return Path("/tmp/.X11-unix/X" + display.removeprefix(":"))

@@ -22,6 +22,7 @@ PACKAGES = {
     "openssl": "openssl",
     "sh": "dash",
     "unshare": "util-linux",
+    "vncserver": "tigervnc-standalone-server",
     "xev": "x11-utils",
 }
 
