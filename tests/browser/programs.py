@@ -21,6 +21,7 @@ PACKAGES = {
     "import": "imagemagick",
     "openssl": "openssl",
     "sh": "dash",
+    "socat": "socat",
     "unshare": "util-linux",
     "vncserver": "tigervnc-standalone-server",
     "xev": "x11-utils",

@@ -38,8 +38,8 @@ exec "$telnetd"
 """
 
 
-class TelnetHost:
-    """A loopback port; each connection gets a telnetd of its own."""
+class Telnetd:
+    """A telnetd on standard input and output, for the one user in the directory."""
 
     def __init__(self, directory: Path) -> None:
         if os.geteuid() != 0:
@@ -49,19 +49,11 @@ class TelnetHost:
         self._directory = directory
         self._uid = next(uid for uid in range(61000, 62000) if not user_of(uid))
         self._write_accounts()
-        self._daemons: list[subprocess.Popen] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(timeout=10)
-        self._listener.close()
-        for daemon in self._daemons:
-            daemon.terminate()  # its end hangs up the terminal, and login and shell end with that
-            daemon.wait(timeout=10)
+        self.command = [
+            *(installed("unshare"), "--mount", "--propagation", "private"),
+            *(installed("sh"), "-c", NAMESPACE, "telnet-host"),
+            *(str(self._directory), USER, str(self._uid), str(TELNETD)),
+        ]
 
     def _write_accounts(self) -> None:
         hashed = subprocess.run(
@@ -83,6 +75,26 @@ class TelnetHost:
             file.chmod(0o644 if name == "passwd" else 0o600)
         (self._directory / "profile").write_text(f"PS1='{PROMPT} '\nexport LANG=C.UTF-8\n")
 
+
+class TelnetHost:
+    """A loopback port; each connection gets a telnetd of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._telnetd = Telnetd(directory)
+        self._daemons: list[subprocess.Popen] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(timeout=10)
+        self._listener.close()
+        for daemon in self._daemons:
+            daemon.terminate()  # its end hangs up the terminal, and login and shell end with that
+            daemon.wait(timeout=10)
+
     def _serve(self) -> None:
         while True:
             try:
@@ -92,11 +104,7 @@ class TelnetHost:
             with connection:
                 self._daemons.append(
                     subprocess.Popen(
-                        [
-                            *(installed("unshare"), "--mount", "--propagation", "private"),
-                            *(installed("sh"), "-c", NAMESPACE, "telnet-host"),
-                            *(str(self._directory), USER, str(self._uid), str(TELNETD)),
-                        ],
+                        self._telnetd.command,
                         stdin=connection,
                         stdout=connection,
                         stderr=connection,
