@@ -1,8 +1,8 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy says of a connection before its first byte.
 //!
-//! Promise: [`read`] takes a header of others apart and never asks for a byte that is not the header's; [`write`] makes ours.
-//! Both are pure: who may be believed is the business of [`access`](crate::access), and who waits for the bytes that of the
-//! connection. The numbers of sections are those of the specification, `proxy-protocol.txt`.
+//! Promise: [`read`] takes a header of others apart and never asks for a byte that is not the header's; [`mod@write`] makes
+//! ours. Both are pure: who may be believed is the business of [`access`](crate::access), and who waits for the bytes that of
+//! the connection. The numbers of sections are those of the specification, `proxy-protocol.txt`.
 
 mod crc32c;
 pub mod read;
