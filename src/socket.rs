@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::libc::MSG_MORE;
-use nix::sys::socket::{MsgFlags, send};
+use nix::sys::socket::{MsgFlags, recv, send};
 use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -144,6 +144,12 @@ impl AsFd for Socket {
 }
 
 impl Socket {
+    /// Whether a read would not have to wait.
+    fn has_input(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.as_fd().as_raw_fd(), &mut [0], flags).is_ok()
+    }
+
     /// Tries `call` as often as the socket is ready for it.
     fn poll_io<R>(
         &self,
@@ -187,7 +193,13 @@ impl Splice for Socket {
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe, limit: usize) -> Poll<io::Result<usize>> {
         let socket = &*self;
-        socket.poll_io(cx, Interest::READABLE, || pipe.fill(socket, limit))
+        socket.poll_io(cx, Interest::READABLE, || match pipe.fill(socket, limit) {
+            // Urgent data stops a splice, and not a read: there is something, and no edge will tell of it again.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.has_input() => {
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            filled => filled,
+        })
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {

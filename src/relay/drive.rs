@@ -287,7 +287,8 @@ where
         };
         let limit = limit.min(pipe.capacity());
         match ready!(self.target.poll_fill(cx, &mut pipe, limit)) {
-            Ok(0) => self.tunnel.handle_target_eof(now),
+            // The end; or urgent data is in the way of it. A read tells.
+            Ok(0) => self.stride = None,
             Ok(count) => {
                 self.traffic.received_from_target();
                 if let Some(stride) = &mut self.stride {
@@ -299,6 +300,8 @@ where
                 let _ = self.poll_to_client(cx, now); // what it does not take waits
                 return Poll::Ready(count);
             }
+            // Something is in the way that a read goes round.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.stride = Some(Stride::new(now)),
             // The kernel cannot, with this kind of socket.
             Err(error) if error.kind() == ErrorKind::InvalidInput => self.stride = None,
             Err(_) => self.tunnel.handle_target_lost(now),

@@ -1,8 +1,11 @@
 //! A target that sends much and goes at once: all of it arrives, then the Close.
 
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd as _;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use nix::sys::socket::MsgFlags;
 
 use crate::support::client::{Client, Head};
 use crate::support::proxy::Proxy;
@@ -40,6 +43,26 @@ fn every_byte_before_the_targets_eof_arrives_and_then_the_close() {
         let burst_to_encrypted = burst(&target, &bytes);
         assert_all_arrives(&mut encrypted, &bytes);
         burst_to_encrypted.join().unwrap();
+    }
+}
+
+/// As a telnet host does when its user interrupts a flood. The byte itself is not one of the stream's.
+#[test]
+fn urgent_data_in_a_flood_stops_nothing_and_hides_no_end() {
+    let target = Target::listen();
+    let proxy = serve(target.address(), "");
+    for behind in [0, 1, 3_000_000] {
+        let bytes = noise(8_000_000 + behind);
+        let mut client = Client::open(proxy.address());
+        let (mut server, sent) = (target.accept(), bytes.clone());
+        let flood = thread::spawn(move || {
+            let (before, after) = sent.split_at(8_000_000);
+            server.write_all(before).unwrap();
+            nix::sys::socket::send(server.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
+            server.write_all(after).unwrap();
+        });
+        assert_all_arrives(&mut client, &bytes);
+        flood.join().unwrap();
     }
 }
 
