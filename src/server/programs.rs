@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{JoinHandle, spawn_local};
 use tracing::{error, info};
 
 use super::site::SiteError;
@@ -63,7 +63,7 @@ struct Running {
     place: Place,
     /// Sent or dropped, it ends the program.
     stop: oneshot::Sender<()>,
-    care: AbortHandle,
+    care: JoinHandle<()>,
 }
 
 impl Default for Programs {
@@ -126,22 +126,27 @@ impl Programs {
             let service = route.and_then(|route| route.program.as_ref());
             service.is_some_and(|program| matches!(program.role, Role::Service { .. }))
         };
-        let planned = std::mem::take(&mut self.planned);
-        self.running.retain(|route, _| kept(route) && !planned.contains_key(route));
+        let mut planned = std::mem::take(&mut self.planned);
+        planned.retain(|route, _| routes.iter().any(|served| served.name == *route));
+        self.running.retain(|route, _| kept(route));
         let mut failed = Vec::new();
         for (route, planned) in planned {
             let children = self.children()?;
-            if let Planned::Service(program) = planned {
-                let (settings, place) = (program.settings().clone(), program.place().clone());
-                let name = settings.command.name();
+            let Planned::Service(program) = planned else { continue };
+            let (settings, place) = (program.settings().clone(), program.place().clone());
+            let name = settings.command.name();
+            let running = if let Some(Running { care: former, .. }) = self.running.remove(&route) {
+                self.succeed(&route, former, program, children)
+            } else {
                 match Supervisor::start(*program, &route, &children) {
-                    Ok(supervisor) => {
-                        let running = self.care(&route, supervisor, settings, place);
-                        self.running.insert(route, running);
+                    Ok(supervisor) => self.care(&route, supervisor, settings, place),
+                    Err(error) => {
+                        failed.push(NotStarted { route, program: name, error });
+                        continue;
                     }
-                    Err(error) => failed.push(NotStarted { route, program: name, error }),
                 }
-            }
+            };
+            self.running.insert(route, running);
         }
         Ok(failed)
     }
@@ -159,22 +164,33 @@ impl Programs {
     }
 
     /// Watches a program until it is to be ended.
-    fn care(&self, route: &str, mut supervisor: Supervisor, settings: Settings, place: Place) -> Running {
-        let (stop, mut stopped) = oneshot::channel();
-        let (over, news, route) = (self.over.clone(), Rc::clone(&self.news), route.to_owned());
-        let mut standing = place.watch();
+    fn care(&self, route: &str, supervisor: Supervisor, settings: Settings, place: Place) -> Running {
+        let (stop, stopped) = oneshot::channel();
+        let care = Care { route: route.to_owned(), over: self.over.clone(), news: Rc::clone(&self.news), stopped };
+        let care = spawn_local(care.of(supervisor, place.watch()));
+        Running { name: settings.command.name(), settings, place, stop, care }
+    }
+
+    /// The same for a program that takes another one's place: it is started when that is gone, whose port, display or lock it may
+    /// want to have. The former one has been told to end.
+    fn succeed(&self, route: &str, former: JoinHandle<()>, program: Box<Program>, children: Children) -> Running {
+        let (settings, place) = (program.settings().clone(), program.place().clone());
+        let (stop, stopped) = oneshot::channel();
+        let (route, name) = (route.to_owned(), settings.command.name());
+        let care = Care { route, over: self.over.clone(), news: Rc::clone(&self.news), stopped };
+        let standing = place.watch();
         let care = spawn_local(async move {
-            tokio::select! {
-                ended = supervisor.over() => {
-                    let _ = over.send(Over { route, ended }).await;
-                    let _ = (&mut stopped).await;
+            let _ = former.await;
+            match Supervisor::start(*program, &care.route, &children) {
+                Ok(supervisor) => care.of(supervisor, standing).await,
+                Err(error) => {
+                    let Care { route, news, .. } = care;
+                    NotStarted { route, program: name, error }.tell();
+                    news.notify_one();
                 }
-                () = ring(&mut standing, &news) => {}
-                _ = &mut stopped => {}
             }
-            supervisor.stop(std::future::pending()).await;
         });
-        Running { name: settings.command.name(), settings, place, stop, care: care.abort_handle() }
+        Running { name: settings.command.name(), settings, place, stop, care }
     }
 
     /// What ends with its route is heard of here. To be taken once.
@@ -230,6 +246,30 @@ impl Programs {
             names.push(name);
         }
         Some((children, names.join(", ")))
+    }
+}
+
+/// Who watches a program.
+struct Care {
+    route: String,
+    over: mpsc::Sender<Over>,
+    news: Rc<Notify>,
+    stopped: oneshot::Receiver<()>,
+}
+
+impl Care {
+    /// Until it has ended the program, and all that this has started.
+    async fn of(self, mut supervisor: Supervisor, mut standing: watch::Receiver<Standing>) {
+        let Self { route, over, news, mut stopped } = self;
+        tokio::select! {
+            ended = supervisor.over() => {
+                let _ = over.send(Over { route, ended }).await;
+                let _ = (&mut stopped).await;
+            }
+            () = ring(&mut standing, &news) => {}
+            _ = &mut stopped => {}
+        }
+        supervisor.stop(std::future::pending()).await;
     }
 }
 

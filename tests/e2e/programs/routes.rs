@@ -170,6 +170,23 @@ fn a_reload_changes_the_program_whose_table_has_changed_and_no_other() {
 }
 
 #[test]
+fn a_reload_starts_the_new_program_when_the_old_one_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let lock = directory.path().join("lock");
+    // As Xvnc holds its display: who comes second, fails, and takes its route along.
+    let script = format!(
+        "mkdir {lock} || exit 7; trap 'rmdir {lock}; exit 0' TERM; echo $$ has it; tail -f /dev/null & wait",
+        lock = lock.display()
+    );
+    let route = |more: &str| program(&format!("[\"sh\", \"-c\", \"{script}\"]"), &format!("port = 5901\n{more}"));
+    let proxy = serve(&[("locked", &route("")), ("other", &service(&free_port(), ""))]);
+    proxy.nth_log_line(" has it", 0);
+    proxy.write_route("locked", &route("environment = { LANG = \"C\" }"));
+    proxy.signal(Signal::SIGHUP);
+    proxy.nth_log_line(" has it", 1);
+}
+
+#[test]
 fn a_program_that_cannot_be_started_is_told_with_its_route() {
     let directory = tempfile::tempdir().unwrap();
     let route = |more| program("[\"no-such-program\"]", more);
