@@ -232,6 +232,14 @@ fn programs_in_combinations_that_make_no_sense() {
         ],
     );
     expect_in_program(
+        "port = 5901\nenvironment = { LD_PRELOAD = \"x.so\", LANG = \"C\" }\nproperties = { EnvironmentFile = \"/x\" }",
+        &[
+            "vnc.toml:5:17: 'LD_PRELOAD' would also be given to what systemd runs as root beside the program: write it into the \
+             command, command = [\"/usr/bin/env\", \"LD_PRELOAD=...\", \"PROGRAM\"]",
+            "vnc.toml:6:16: 'EnvironmentFile' cannot be among 'program.properties': write [program.environment]",
+        ],
+    );
+    expect_in_program(
         "port = 5901\nuser = \"a b\"\nenvironment = { \"A=B\" = \"x\", C = 1 }\nproperties = { nice = 5, User = \"x\", Nice = {} }",
         &[
             "vnc.toml:5:8: 'a b' in 'program.user' is not a user's name: write one, such as user = \"alice\"",

@@ -273,6 +273,12 @@ pub enum Mistake {
     /// A variable with such a name cannot be.
     #[error("'{0}' is not a variable's name: write one without '='")]
     EnvironmentName(String),
+    /// A variable that loads something into whoever has it.
+    #[error(
+        "'{0}' would also be given to what systemd runs as root beside the program: write it into the command, \
+         command = [\"/usr/bin/env\", \"{0}=...\", \"PROGRAM\"]"
+    )]
+    EnvironmentOfRoot(String),
     /// A key of a program that another one makes pointless.
     #[error("'{key}' has no effect {because}: remove one of the two")]
     ProgramKeyUnused {

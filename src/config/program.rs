@@ -19,8 +19,9 @@ use crate::server::address::ListenAddress;
 use crate::socket::is_localhost;
 
 /// Properties of a unit that a key of the table, or what the program is for, decides.
-const DECIDED: [(&str, &str); 15] = [
+const DECIDED: [(&str, &str); 16] = [
     ("Environment", "write [program.environment]"),
+    ("EnvironmentFile", "write [program.environment]"),
     ("ExecStart", "write 'command'"),
     ("Group", "write 'group'"),
     ("JoinsNamespaceOf", "write isolation = \"private-network\""),
@@ -36,6 +37,10 @@ const DECIDED: [(&str, &str); 15] = [
     ("User", "write 'user'"),
     ("WorkingDirectory", "write 'working-directory'"),
 ];
+
+/// Variables that make a program load code or data from places that they name, as all of `LD_` do. systemd gives the variables
+/// of a unit to all of its commands, and one that runs beside the program is root's.
+const LOADING: [&str; 3] = ["GCONV_PATH", "GLIBC_TUNABLES", "LOCPATH"];
 
 /// What of the rest of the file a program has to fit to.
 pub(super) struct Beside<'a> {
@@ -63,7 +68,7 @@ impl Reader<'_> {
         let working_directory = written.working_directory.as_ref().and_then(|directory| {
             self.path("program.working-directory", "directory", super::EXAMPLE_WORKING_DIRECTORY, directory)
         });
-        let environment = self.environment(written.environment);
+        let environment = self.environment(written.environment, &supervision);
         let Some(command) = written.command else {
             self.miss(written.place, "program.command", super::EXAMPLE_COMMAND);
             return None;
@@ -201,9 +206,17 @@ impl Reader<'_> {
         }
     }
 
-    fn environment(&mut self, written: Vec<(Spanned<String>, Spanned<String>)>) -> BTreeMap<String, String> {
+    fn environment(
+        &mut self,
+        written: Vec<(Spanned<String>, Spanned<String>)>,
+        supervision: &Supervision,
+    ) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::new();
         for (name, value) in written {
+            let loads = name.get_ref().starts_with("LD_") || LOADING.contains(&name.get_ref().as_str());
+            if loads && matches!(supervision, Supervision::Systemd { .. }) {
+                self.complain(name.span(), Mistake::EnvironmentOfRoot(name.get_ref().clone()));
+            }
             if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
                 self.complain(name.span(), Mistake::EnvironmentName(name.get_ref().clone()));
             } else if value.get_ref().contains('\0') {
