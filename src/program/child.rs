@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::libc::{TIOCSCTTY, ioctl};
@@ -116,7 +117,14 @@ pub(super) fn spawn(start: Start<'_>) -> io::Result<Child> {
     };
     // SAFETY: between fork and exec only system calls are made: nothing is allocated and no lock is taken.
     unsafe { process.pre_exec(prepare) };
+    let _nobody_opens = between_forks();
     process.spawn()
+}
+
+/// Nothing is forked as long as this is held: for descriptors that are told to close at an exec only after they were opened.
+pub(super) fn between_forks() -> MutexGuard<'static, ()> {
+    static FORKS: Mutex<()> = Mutex::new(());
+    FORKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// As whom a program runs.

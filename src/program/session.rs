@@ -18,6 +18,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::resource::rlim_t;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -25,9 +26,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tracing::debug;
 
-use super::child::{Start, Streams};
+use super::child::{Start, Streams, between_forks};
 use super::children::{Child, Children, Speaker};
-use super::descendants::Whose;
+use super::descendants::{Whose, descendants};
 use super::settings::{Command, Role, Settings, Stdio};
 use super::{Ended, ProgramError};
 use crate::relay::end::TargetFailed;
@@ -91,6 +92,7 @@ pub fn variables(guest: &Guest, stdio: Stdio) -> Vec<(&'static str, Option<OsStr
 /// A terminal of this size: its end here, and the program's.
 pub fn open_terminal(window: Window) -> io::Result<(OwnedFd, OwnedFd)> {
     let size = Winsize { ws_col: window.columns, ws_row: window.rows, ws_xpixel: 0, ws_ypixel: 0 };
+    let _nobody_forks = between_forks();
     let OpenptyResult { master, slave } = openpty(Some(&size), None)?;
     for end in [&master, &slave] {
         fcntl(end, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
@@ -239,6 +241,9 @@ async fn keep(
             let Speaker { program, route, session } = &speaker;
             debug!(program, route, session, "the program has ended: {status}");
             let _ = tell.send(status);
+            if descendants(Pid::this(), &Whose::Group(pid)).is_empty() {
+                return; // the number of its group may be somebody else's by the time the session ends
+            }
             let _ = end.await;
         }
         _ = &mut end => {}
