@@ -144,11 +144,13 @@ impl Denied {
     /// Which of two reasons says more: that something was wrong, and not that nothing was there.
     pub(super) fn or(self, other: Self) -> Self {
         let weight = |denied: &Self| match denied {
-            Self::Missing => 0,
-            Self::Malformed => 1,
-            Self::Service { .. } => 2,
-            Self::Unknown(_) | Self::Busy => 3,
-            _ => 4,
+            // It asks for nothing, so that who could show something else would not be asked for that either.
+            Self::Service { challenges, .. } if challenges.is_empty() => 0,
+            Self::Missing => 1,
+            Self::Malformed => 2,
+            Self::Service { .. } => 3,
+            Self::Unknown(_) | Self::Busy => 4,
+            _ => 5,
         };
         if weight(&other) > weight(&self) { other } else { self }
     }

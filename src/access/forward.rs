@@ -95,7 +95,8 @@ impl Forward {
         }
         for name in headers {
             // What is said here is said by this program alone.
-            if question.headers_ref().is_some_and(|said| said.contains_key(name)) {
+            let is_address = name == "x-forwarded-for" || name == "x-real-ip";
+            if is_address || question.headers_ref().is_some_and(|said| said.contains_key(name)) {
                 continue;
             }
             for value in request.headers().get_all(name) {

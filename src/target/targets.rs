@@ -163,7 +163,8 @@ impl Targets {
         deadline: Instant,
     ) -> Result<Resolved, ResolveError> {
         if let Some(target) = admitted.target() {
-            return Ok(Resolved { target: target.clone(), token: None, lease: Lease::default(), granted: None });
+            let target = self.leg.target(target.clone());
+            return Ok(Resolved { target, token: None, lease: Lease::default(), granted: None });
         }
         let (source, grants, from, timeout, rechecks) = match &self.way {
             Way::Fixed(target) => {
