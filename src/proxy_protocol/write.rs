@@ -41,10 +41,15 @@ pub fn header(version: Version, description: &Description<'_>) -> Vec<u8> {
 fn line(addresses: Option<(SocketAddr, SocketAddr)>) -> String {
     let Some((source, destination)) = addresses else { return "PROXY UNKNOWN\r\n".to_owned() };
     let (from, to) = (source.port(), destination.port());
-    match (source.ip(), destination.ip()) {
+    match families(source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => format!("PROXY TCP4 {source} {destination} {from} {to}\r\n"),
         (source, destination) => format!("PROXY TCP6 {} {} {from} {to}\r\n", wide(source), wide(destination)),
     }
+}
+
+/// What a listener of both families sees as `::ffff:192.0.2.1` is an address of IPv4.
+fn families(source: SocketAddr, destination: SocketAddr) -> (IpAddr, IpAddr) {
+    (source.ip().to_canonical(), destination.ip().to_canonical())
 }
 
 fn binary(description: &Description<'_>) -> Vec<u8> {
@@ -52,7 +57,7 @@ fn binary(description: &Description<'_>) -> Vec<u8> {
     let mut header = [&SIGNATURE[..], &[VERSION_AND_COMMAND, 0, 0, 0]].concat();
     let mut family = 0x00;
     if let Some((source, destination)) = description.addresses {
-        match (source.ip(), destination.ip()) {
+        match families(source, destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 family = 0x11;
                 header.extend_from_slice(&source.octets());
@@ -90,11 +95,14 @@ fn ssl(tls: &ClientTls<'_>) -> Vec<u8> {
     value.extend_from_slice(&u32::from(tls.certificate.is_none()).to_be_bytes());
     put(&mut value, tlv::SSL_VERSION, tls.version.as_bytes());
     if let Some(name) = tls.certificate.flatten() {
-        put(&mut value, tlv::SSL_CN, name.as_bytes());
+        put(&mut value, tlv::SSL_CN, &name.as_bytes()[..name.len().min(NAME_BYTES_MAX)]);
     }
     put(&mut value, tlv::SSL_CIPHER, tls.cipher.as_bytes());
     value
 }
+
+/// A name in a value that is bounded itself.
+const NAME_BYTES_MAX: usize = 512;
 
 /// A value that no program would send is cut, and not left out: a part of a name is still a trace.
 const VALUE_BYTES_MAX: usize = 1024;
@@ -134,6 +142,8 @@ mod tests {
             (Some(("192.0.2.1:56324", "198.51.100.7:443")), "PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\r\n"),
             (Some(("[2001:db8::1]:1", "[::1]:2")), "PROXY TCP6 2001:db8::1 ::1 1 2\r\n"),
             (Some(("192.0.2.1:1", "[::1]:2")), "PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n"),
+            // As a listener of both families has them.
+            (Some(("192.0.2.1:1", "[::ffff:192.0.2.2]:2")), "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"),
             (None, "PROXY UNKNOWN\r\n"),
         ];
         for (addresses, expected) in cases {
