@@ -195,7 +195,7 @@ async fn open(
     if place.move_to(&origin, site).is_err() {
         return debug_none(peer, site, "too many from its address");
     }
-    let opening = match Opening::from_request(&request, client.is_tls()) {
+    let opening = match Opening::from_request(&request, origin.is_tls || client.is_tls()) {
         Ok(opening) => opening,
         Err(error) => {
             if let Some(unlogged) = site.quotas.admit(Kind::RequestRefused, Instant::now().into_std()) {

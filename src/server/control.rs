@@ -145,6 +145,7 @@ async fn serve(listener: AsyncFd<Listener>, site: Rc<RefCell<Arc<Site>>>) {
         tokio::select! {
             connected = accept(&listener) => match connected {
                 Ok(socket) => {
+                    let now = Arc::clone(&site.borrow()); // a reload may have come meanwhile
                     let _ = timeout(PATIENCE, answer(socket, &now)).await; // whoever is that slow may ask again
                 }
                 Err(_) => sleep(PAUSE).await, // no descriptors: the sessions' listeners tell of that

@@ -17,13 +17,15 @@ pub struct Outcome {
 }
 
 /// What systemd itself does between fork and exec fails with these statuses (systemd.exec(5)).
-const BEFORE_THE_PROGRAM: [(u8, &str); 9] = [
+const BEFORE_THE_PROGRAM: [(u8, &str); 11] = [
     (200, "cannot be started: its working-directory cannot be entered"),
     (203, "cannot be executed: it is missing, is not executable, or its interpreter is missing"),
-    (206, "cannot be started: its standard streams cannot be set up"),
+    (208, "cannot be started: its standard input cannot be set up"),
+    (209, "cannot be started: its standard output cannot be set up"),
     (210, "cannot be started: a chroot fails"),
     (216, "cannot be started: there is no such group"),
     (217, "cannot be started: there is no such user"),
+    (222, "cannot be started: its standard error cannot be set up"),
     (225, "cannot be started: its network cannot be set up"),
     (226, "cannot be started: its sandbox cannot be set up"),
     (243, "cannot be started: its credentials cannot be set up"),
