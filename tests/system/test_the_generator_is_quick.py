@@ -10,12 +10,13 @@ from .machine import Machine
 from .root import REPOSITORY
 
 RUNS = 20
-CPU_MILLISECONDS_MAX = 5
+# About two and a half where this was written, for 18 routes: some 4 ms beside 1.6 ms of CPU time.
+TIMES_THE_START_MAX = 5
 # Where generators write is in memory as well.
 MEMORY = Path("/dev/shm")
 
 
-def test_a_run_takes_less_than_five_milliseconds_of_cpu(machine: Machine) -> None:
+def test_a_run_for_all_examples_costs_little_beside_the_start(machine: Machine) -> None:
     # What the package installed, run here: how somebody gets into a machine takes longer by itself.
     with TemporaryDirectory(dir=MEMORY) as directory:
         generator = Path(directory) / "websockify-generator"
@@ -23,13 +24,19 @@ def test_a_run_takes_less_than_five_milliseconds_of_cpu(machine: Machine) -> Non
         routes = Path(directory) / "routes"
         shutil.copytree(REPOSITORY / "config", routes)
         sockets = len(list(routes.glob("*.toml")))
-        runs = [run(generator, routes, Path(directory) / str(number)) for number in range(RUNS)]
+        nothing = Path(directory) / "nothing"
+        nothing.mkdir()
+        runs, starts = [], []
+        for number in range(RUNS):
+            # Side by side, so that others on this machine disturb both.
+            starts.append(run(generator, nothing, Path(directory) / f"start-{number}"))
+            runs.append(run(generator, routes, Path(directory) / str(number)))
         # It did what it is for.
         for number in range(RUNS):
             written = Path(directory) / str(number)
             assert len(list(written.glob("*.socket.d/*.conf"))) == sockets >= 5
-    # CPU time, and the median of it: others on this machine may take their time.
-    assert statistics.median(runs) < CPU_MILLISECONDS_MAX, runs
+    cost, start = statistics.median(runs), statistics.median(starts)
+    assert cost < TIMES_THE_START_MAX * start, (runs, starts)
 
 
 def run(generator: Path, routes: Path, written: Path) -> float:
