@@ -22,9 +22,9 @@ use rustls::{
 use tokio_rustls::TlsConnector;
 
 use super::ciphertext::Ciphertext;
-use super::outward::Outward;
 use super::pair::Pair;
 use super::spki::SpkiHash;
+use super::stream::Outward;
 use super::{Authorities, Pem, TlsError, provider};
 use crate::socket::Socket;
 

@@ -19,7 +19,6 @@ mod error;
 mod handshake;
 mod identity;
 mod key;
-mod outward;
 mod pair;
 mod spki;
 mod stream;
@@ -38,10 +37,9 @@ pub use error::TlsError;
 pub use handshake::{MinVersion, Rules};
 pub use identity::ClientIdentity;
 pub use key::Passphrase;
-pub use outward::Outward;
 pub(crate) use pair::provider;
 pub use spki::{SpkiHash, SpkiHashError};
-pub use stream::Stream;
+pub use stream::{Outward, Stream, Wire};
 
 use certificates::{ClientFiles, Files, PairFiles, PassphrasePlace};
 

@@ -1,6 +1,6 @@
-//! A client's connection once it is known whether it is encrypted.
+//! A connection once it is known whether it is encrypted: a client's, or one that this program made to a target or a service.
 //!
-//! Owned by the connection. Everything above reads and writes plain bytes and need not know which it is.
+//! Owned by whoever has it. Everything above reads and writes plain bytes and need not know which it is.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{client, server};
 
 use super::ClientIdentity;
 use super::ciphertext::Ciphertext;
@@ -17,31 +17,47 @@ use crate::proxy_protocol::write::ClientTls;
 use crate::socket::Socket;
 use crate::splice::{Pipe, Splice};
 
-/// A client's connection, plain or encrypted.
+/// A client's connection.
+pub type Stream = Wire<server::TlsStream<Ciphertext>>;
+
+/// A connection that this program made.
+pub type Outward = Wire<client::TlsStream<Ciphertext>>;
+
+/// A connection, plain or encrypted.
 ///
 /// # Flushing
-/// `poll_write` of an encrypted stream takes bytes as soon as they are encrypted, which may be before the socket has
+/// `poll_write` of an encrypted one takes bytes as soon as they are encrypted, which may be before the socket has
 /// taken the ciphertext. Whoever writes must drive `poll_flush` to `Ready` before it waits for anything else: nobody
 /// else will send the rest. What may wait so is bounded (see `CIPHERTEXT_BYTES_MAX` in [`super::accept`]).
 ///
 /// # Ends
-/// A read of 0 bytes is the client's end, announced (`close_notify`) or not. Many clients just close the connection; that a
+/// A read of 0 bytes is the other side's end, announced (`close_notify`) or not. Many just close the connection; that a
 /// message was cut is seen by the protocol above, which has ends of its own. Reading goes on after `poll_shutdown`,
 /// which sends `close_notify` and shuts the socket's write side.
 #[derive(Debug)]
-pub enum Stream {
-    /// As it came.
+pub enum Wire<T> {
+    /// As it is.
     Plain(Socket),
     /// Encrypted. Boxed, for it is much larger than a socket.
-    Tls(Box<TlsStream<Ciphertext>>),
+    Tls(Box<T>),
 }
 
-impl Stream {
-    /// Whether the client's bytes are encrypted on the wire.
+impl<T> Wire<T> {
+    /// Whether the bytes are encrypted on their way.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 
+    /// The socket that carries the bytes as they are.
+    fn bare(&mut self) -> io::Result<&mut Socket> {
+        match self {
+            Self::Plain(socket) => Ok(socket),
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl Stream {
     /// Our end of the connection. None: it is a Unix socket's.
     pub fn local_address(&self) -> Option<SocketAddr> {
         match self {
@@ -62,14 +78,6 @@ impl Stream {
         Some((ClientTls { version, cipher, alpn: session.alpn_protocol(), certificate: None }, session.server_name()))
     }
 
-    /// The socket that carries the client's bytes as they are.
-    fn bare(&mut self) -> io::Result<&mut Socket> {
-        match self {
-            Self::Plain(socket) => Ok(socket),
-            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
     /// Whom the client's certificate names, which the handshake has judged. None: it has shown none.
     pub fn identity(&self) -> Option<ClientIdentity> {
         let Self::Tls(stream) = self else { return None };
@@ -77,7 +85,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
@@ -89,7 +97,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
@@ -127,9 +135,9 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl Splice for Stream {
+impl<T> Splice for Wire<T> {
     fn is_bare(&self) -> bool {
-        !self.is_tls()
+        matches!(self, Self::Plain(socket) if socket.is_bare())
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe, limit: usize) -> Poll<io::Result<usize>> {
