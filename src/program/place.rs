@@ -204,7 +204,8 @@ fn choose() -> io::Result<(u16, Sockets)> {
     Err(in_use.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
 }
 
-fn hold(address: SocketAddr) -> io::Result<Socket> {
+/// Binds without listening, as the library does: connections of a former life are not in its way.
+pub(crate) fn hold(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

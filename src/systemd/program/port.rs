@@ -7,10 +7,10 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
-use socket2::{Domain, Socket, Type};
+use crate::program::place::hold;
 
 /// Where the kernel says from which range it chooses.
 const CHOSEN_BY_KERNEL: &str = "/proc/sys/net/ipv4/ip_local_port_range";
@@ -51,20 +51,12 @@ fn candidates(chosen: &RangeInclusive<u16>) -> Vec<u16> {
 
 /// Whether a program that is moved there could bind it, on the loopbacks of both families, or of IPv4 where there is no IPv6.
 fn is_free(port: u16) -> bool {
-    let ipv4 = try_bind((Ipv4Addr::LOCALHOST, port).into());
-    let ipv6 = try_bind((Ipv6Addr::LOCALHOST, port).into());
+    let ipv4 = hold((Ipv4Addr::LOCALHOST, port).into());
+    let ipv6 = hold((Ipv6Addr::LOCALHOST, port).into());
     match (ipv4, ipv6) {
         (Ok(_), Err(error)) => error.kind() != io::ErrorKind::AddrInUse,
         (ipv4, _) => ipv4.is_ok(),
     }
-}
-
-fn try_bind(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // As the library does: connections of a former life are not in its way.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
 }
 
 #[cfg(test)]
