@@ -218,22 +218,12 @@ fn is_sequence(der: &[u8]) -> bool {
 mod tests {
     use std::fs;
     use std::path::PathBuf;
-    use std::process::Command;
 
     use proptest::prelude::*;
 
     use super::super::provider;
+    use super::super::testing::openssl;
     use super::*;
-
-    /// Runs openssl, the maker of most keys there are.
-    fn openssl(directory: &Path, arguments: &str) {
-        let output = Command::new("openssl")
-            .args(arguments.split_whitespace())
-            .current_dir(directory)
-            .output()
-            .expect("openssl must be installed (Debian: openssl)");
-        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    }
 
     /// Whether the key in `text` is read and usable.
     fn read(text: &str, passphrase: Option<&str>) -> Result<(), TlsError> {

@@ -129,11 +129,10 @@ fn unusable(path: PathBuf, certificate: &CertificateDer<'_>, source: rustls::Err
 #[expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
     use std::fs;
-    use std::process::Command;
 
     use proptest::prelude::*;
 
-    use super::super::testing::SelfSigned;
+    use super::super::testing::{SelfSigned, openssl};
     use super::*;
 
     /// Of version 1: by `openssl x509 -req`, which makes version 3 of the same in later releases.
@@ -145,16 +144,6 @@ EAYDVQQDDAlsb2NhbGhvc3QwKjAFBgMrZXADIQD4QBVlx5mP5xqY/D7VfxNUG1Bj\n\
 rlfxoX4xeaAdexqJ1jAFBgMrZXADQQBATz9sYAXSmZ8CEL9uv3F4qIS7V36I0G5v\n\
 Xh+VPNMslLH90SnOKUPw/tW4dDTzZNXoTO2R8fTsNxKuLfNOH2EG\n\
 -----END CERTIFICATE-----\n\n";
-
-    /// Runs openssl, the maker of most keys there are.
-    fn openssl(directory: &Path, arguments: &str) {
-        let output = Command::new("openssl")
-            .args(arguments.split_whitespace())
-            .current_dir(directory)
-            .output()
-            .expect("openssl must be installed (Debian: openssl)");
-        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    }
 
     fn parse(certificate: &str, key: &str) -> Result<Pair, TlsError> {
         Pair::parse((Path::new("c.pem"), certificate.as_bytes()), (Path::new("k.pem"), key.as_bytes()), None)

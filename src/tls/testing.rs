@@ -1,5 +1,7 @@
 //! Certificates made on the spot, and a client that trusts them.
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
@@ -70,4 +72,14 @@ pub(super) fn serves(config: Arc<ServerConfig>, trusted: &SelfSigned) -> bool {
         }
     }
     true
+}
+
+/// Runs openssl, the maker of most keys there are.
+pub(super) fn openssl(directory: &Path, arguments: &str) {
+    let output = Command::new("openssl")
+        .args(arguments.split_whitespace())
+        .current_dir(directory)
+        .output()
+        .expect("openssl must be installed (Debian: openssl)");
+    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }

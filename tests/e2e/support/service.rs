@@ -8,9 +8,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
@@ -39,15 +36,7 @@ impl HttpService {
 
     /// The same by TLS.
     pub fn start_tls(certificate: &SelfSigned, answer: impl Fn(&str, &mut dyn Write) + Send + Sync + 'static) -> Self {
-        let chain = CertificateDer::from_pem_file(&certificate.certificate).unwrap();
-        let key = PrivateKeyDer::from_pem_file(&certificate.key).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![chain], key)
-            .unwrap();
-        Self::serve(Some(Arc::new(config)), move |head, wire| answer(head.lines().next().unwrap(), wire))
+        Self::serve(Some(certificate.server_config()), move |head, wire| answer(head.lines().next().unwrap(), wire))
     }
 
     fn serve(tls: Option<Arc<ServerConfig>>, answer: impl Fn(&str, &mut dyn Write) + Send + Sync + 'static) -> Self {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
 use super::client::Client;
 
@@ -45,6 +46,19 @@ impl SelfSigned {
         let since_epoch = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         parameters.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_epoch;
         Self::made(directory, &parameters.self_signed(&key).unwrap(), &key)
+    }
+
+    /// Of a server that shows what is in the files.
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        let chain = CertificateDer::from_pem_file(&self.certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(&self.key).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![chain], key)
+            .unwrap();
+        Arc::new(config)
     }
 
     fn made(directory: &Path, certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> Self {

@@ -4,9 +4,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::target::Target;
@@ -23,15 +20,7 @@ pub struct TlsTarget {
 impl TlsTarget {
     /// Shows this certificate.
     pub fn listen(certificate: &SelfSigned) -> Self {
-        let chain = CertificateDer::from_pem_file(&certificate.certificate).unwrap();
-        let key = PrivateKeyDer::from_pem_file(&certificate.key).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![chain], key)
-            .unwrap();
-        Self { target: Target::listen(), config: Arc::new(config) }
+        Self { target: Target::listen(), config: certificate.server_config() }
     }
 
     pub fn address(&self) -> SocketAddr {
