@@ -323,14 +323,16 @@ Hashes that are too weak (MD5, SHA-1, DES) and yescrypt are not taken.",
         Kind::ClientDenied => (
             "A client may not connect from its address",
             "\
-@WEBSOCKIFY_CLIENT@ is not in a network that `access.allow-clients` of the
-route @WEBSOCKIFY_ROUTE@ names. Its connection was closed without a word.
-Of many such clients only some are shown, and the others counted.
+@WEBSOCKIFY_CLIENT@ may not connect to the route @WEBSOCKIFY_ROUTE@ by its
+table [access]; the record says by which key. Its connection was closed
+without a word. Of many such clients only some are shown, and the others
+counted.
 
-If it should come in, add its address there, and let systemd know it, too:
+If it should come in, change that key, and let systemd know it, too:
     systemctl daemon-reload
     systemctl restart websockify@@WEBSOCKIFY_ROUTE@.socket
-Behind a reverse proxy all clients have the proxy's address.",
+Behind a reverse proxy that `access.trusted-proxies` does not name, all
+clients have the proxy's address.",
         ),
         Kind::ProxyDisbelieved => (
             "A trusted proxy does not say whose connection it passes on",

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tracing::warn;
 
@@ -19,7 +19,7 @@ use crate::target::grants::Grants;
 use crate::target::{self, Target};
 
 /// How the daemon was started.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Circumstances {
     /// Show symbols of what moves on standard output.
     pub(super) traffic: bool,
@@ -32,7 +32,7 @@ pub(super) struct Circumstances {
     /// The program that systemd runs for the route of this process.
     pub(super) supervised: Option<Supervised>,
     /// The grants of the routes that are or were, by their names: a reload keeps them.
-    pub(super) grants: Arc<Mutex<HashMap<String, Arc<Grants>>>>,
+    pub(super) grants: RefCell<HashMap<String, Arc<Grants>>>,
     /// What runs behind the routes.
     pub(super) programs: Rc<RefCell<Programs>>,
 }
@@ -40,9 +40,7 @@ pub(super) struct Circumstances {
 impl Circumstances {
     /// Loads what `route` names.
     pub(super) fn site(&self, route: &Route) -> Result<Site, SiteError> {
-        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
-        let granted = Arc::clone(grants.entry(route.name.clone()).or_default());
-        drop(grants);
+        let granted = Arc::clone(self.grants.borrow_mut().entry(route.name.clone()).or_default());
         let mut route = route.clone();
         let target = if route.program.as_ref().is_some_and(is_supervised) {
             let Some(supervised) = &self.supervised else {

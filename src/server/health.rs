@@ -129,11 +129,11 @@ struct Status {
     check: Option<ClientCheck>,
     /// How the program stands that systemd runs. None: there is none.
     program: Option<Condition>,
-    /// How the programs stand, and whether something is wrong with them.
-    programs: Vec<(String, bool)>,
+    /// How those stand that are this process's own.
+    programs: Vec<Condition>,
 }
 
-/// Who keeps away the clients that `access.allow-clients` does not name.
+/// Who keeps away the clients that `[access]` does not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientCheck {
     /// The daemon does, and the kernel was asked to. Whether it can, only a client that gets through would show.
@@ -221,13 +221,11 @@ impl Status {
             Some(ClientCheck::Both) => text += ", clients checked by the daemon, and by the kernel if it has BPF",
             Some(ClientCheck::DaemonAlone) => text += ", clients checked by the daemon alone",
         }
-        match &self.program {
-            None => {}
-            Some(Condition::Well(words)) => text = format!("{text}, {words}"),
-            Some(Condition::Ill(words)) => text = format!("{words} ({text})"),
-        }
-        for (sentence, is_wrong) in &self.programs {
-            text = if *is_wrong { format!("{sentence} ({text})") } else { format!("{text}, {sentence}") };
+        for condition in self.program.iter().chain(&self.programs) {
+            text = match condition {
+                Condition::Well(words) => format!("{text}, {words}"),
+                Condition::Ill(words) => format!("{words} ({text})"),
+            };
         }
         if let Some(problem) = &self.reload_failed {
             text = format!("Reload failed, the old configuration stays in force: {problem} ({text})");
@@ -294,7 +292,8 @@ mod tests {
         status.certificate = Some((expiry(now - DAY), true));
         assert_eq!(status.compose(now), "3 sessions, certificate of vnc EXPIRED on 2024-10-03");
         status.certificate = None;
-        status.programs = vec![("vncserver runs".to_owned(), false), ("sh has ended with status 3".to_owned(), true)];
+        status.programs =
+            vec![Condition::Well("vncserver runs".to_owned()), Condition::Ill("sh has ended with status 3".to_owned())];
         assert_eq!(status.compose(now), "sh has ended with status 3 (3 sessions, vncserver runs)");
         status.programs.clear();
         status.check = Some(ClientCheck::DaemonAlone);

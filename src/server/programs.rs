@@ -18,6 +18,7 @@ use crate::log::Kind;
 use crate::program::place::{Place, Standing};
 use crate::program::session::PerSession;
 use crate::program::settings::{Role, Supervision};
+use crate::program::watch::Condition;
 use crate::program::{Children, Descriptors, Ended, Launcher, Launches, Program, ProgramError, Settings, Supervisor};
 use crate::target::{self, Target};
 
@@ -59,10 +60,9 @@ enum Planned {
 #[derive(Debug)]
 struct Running {
     settings: Settings,
-    name: String,
     place: Place,
-    /// Sent or dropped, it ends the program.
-    stop: oneshot::Sender<()>,
+    /// Dropped, it ends the program. None: that is done.
+    stop: Option<oneshot::Sender<()>>,
     care: JoinHandle<()>,
 }
 
@@ -98,9 +98,7 @@ impl Programs {
             return Ok(Some(Target::PerSession(program)));
         }
         let place = match self.running.get(&route.name) {
-            Some(running) if running.settings == *settings && !running.place.standing().is_over() => {
-                running.place.clone()
-            }
+            Some(running) if running.settings == *settings && !running.place.is_deserted() => running.place.clone(),
             _ => {
                 let prepared = Program::prepare(settings.clone(), self.descriptors);
                 let failed = |source| SiteError::Program { route: route.name.clone(), source };
@@ -168,7 +166,7 @@ impl Programs {
         let (stop, stopped) = oneshot::channel();
         let care = Care { route: route.to_owned(), over: self.over.clone(), news: Rc::clone(&self.news), stopped };
         let care = spawn_local(care.of(supervisor, place.watch()));
-        Running { name: settings.command.name(), settings, place, stop, care }
+        Running { settings, place, stop: Some(stop), care }
     }
 
     /// The same for a program that takes another one's place: it is started when that is gone, whose port, display or lock it may
@@ -190,7 +188,7 @@ impl Programs {
                 }
             }
         });
-        Running { name: settings.command.name(), settings, place, stop, care }
+        Running { settings, place, stop: Some(stop), care }
     }
 
     /// What ends with its route is heard of here. To be taken once.
@@ -206,9 +204,8 @@ impl Programs {
     /// The program of a route that goes on without it: what is left of it ends.
     pub(super) fn give_up(&mut self, route: &str, ended: Ended) {
         if let Some(running) = self.running.get_mut(route) {
-            let (stop, _) = oneshot::channel();
-            drop(std::mem::replace(&mut running.stop, stop));
-            let (program, status) = (&running.name, ended.status());
+            drop(running.stop.take());
+            let (program, status) = (running.settings.command.name(), ended.status());
             error!(
                 kind = Kind::RouteOutOfOrder.id(),
                 route,
@@ -219,17 +216,18 @@ impl Programs {
         }
     }
 
-    /// How the programs stand, in the order of their routes: a sentence each, and whether it tells of something wrong.
-    pub(super) fn report(&self) -> Vec<(String, bool)> {
+    /// How the programs stand, in the order of their routes.
+    pub(super) fn report(&self) -> Vec<Condition> {
         let mut routes: Vec<&String> = self.running.keys().collect();
         routes.sort();
         let several = routes.len() > 1;
         let sentence = |route: &String| {
-            let Running { name, place, .. } = &self.running[route];
+            let Running { settings, place, .. } = &self.running[route];
             let standing = place.standing();
             let whose = if several { format!("{route}: ") } else { String::new() };
             let is_wrong = standing.is_over() || standing == Standing::NotMoved;
-            (format!("{whose}{name} {standing}"), is_wrong)
+            let words = format!("{whose}{} {standing}", settings.command.name());
+            if is_wrong { Condition::Ill(words) } else { Condition::Well(words) }
         };
         routes.into_iter().map(sentence).collect()
     }
@@ -238,9 +236,10 @@ impl Programs {
     pub(super) fn end(&mut self) -> Option<(Children, String)> {
         let children = self.children.take()?;
         let mut names = Vec::new();
-        for (route, Running { name, care, place, .. }) in self.running.drain() {
+        for (route, Running { settings, care, place, .. }) in self.running.drain() {
+            let name = settings.command.name();
             care.abort();
-            if !place.standing().is_over() {
+            if !place.is_deserted() {
                 info!(kind = Kind::ProgramStopping.id(), program = name, route, "ending the program");
             }
             names.push(name);

@@ -33,6 +33,7 @@ use super::{Bound, Reload, ServerError};
 use crate::access::proxies::KernelFilter;
 use crate::config::{Route, chain};
 use crate::log::Kind;
+use crate::program::watch::Condition;
 
 /// All routes in service.
 pub(super) struct Routes {
@@ -209,7 +210,7 @@ impl Routes {
     }
 
     /// How the programs stand, for the status.
-    pub(super) fn programs(&self) -> Vec<(String, bool)> {
+    pub(super) fn programs(&self) -> Vec<Condition> {
         self.circumstances.programs.borrow().report()
     }
 

@@ -54,7 +54,7 @@ pub struct Site {
     pub exit_idle: Option<Duration>,
     /// Why sessions may not reach the target, and what to do about it.
     pub target_excluded: Option<String>,
-    /// Whether the kernel was asked to keep away whom `access.allow-clients` does not name, and nobody has proved that it does not.
+    /// Whether the kernel was asked to keep away whom `[access]` does not let in, and nobody has proved that it does not.
     pub kernel_filters: AtomicBool,
     /// What the kernel can do of it.
     pub kernel_filter: KernelFilter,
