@@ -3,7 +3,7 @@
 //! Promise: the program binds the port that it was written for and gets another one on loopback, which is held for it from the
 //! start; its output becomes records of the log; what ends the daemon ends the program, with all that it has started. When it
 //! ends, a [`pacing`] rule without a clock says what follows. A program of a [`session`] speaks on standard input and output.
-//! This module knows neither routes nor WebSocket.
+//! This module knows of routes only their names, and nothing of WebSocket.
 
 mod child;
 mod children;
@@ -33,7 +33,6 @@ pub use self::place::Place;
 pub use self::preload::Preload;
 pub use self::session::{Launcher, Launches};
 pub use self::settings::{Command, Settings};
-use self::settings::{Isolation, Role};
 pub use self::supervisor::Supervisor;
 
 /// Why a program cannot be run.
@@ -97,10 +96,9 @@ pub struct Program {
 impl Program {
     /// Holds a port for it, and finds the library that moves it there.
     pub fn prepare(settings: Settings, descriptors: Descriptors) -> Result<Self, ProgramError> {
-        let port = settings.port();
-        let moved = match port.filter(|port| port.isolation == Isolation::Rebind) {
+        let moved = match settings.moved_port() {
             None => None,
-            Some(settings::Port { number: old, .. }) => {
+            Some(old) => {
                 let held = Held::new().map_err(ProgramError::Port)?;
                 let preload = Preload::new(old, held.port())?;
                 Some((held, preload))
@@ -108,7 +106,7 @@ impl Program {
         };
         let place = match &moved {
             Some((held, _)) => held.place().clone(),
-            None => Place::fixed(port.map(|port| port.number)),
+            None => Place::fixed(settings.port().map(|port| port.number)),
         };
         Ok(Self { settings, place, moved, descriptors: (descriptors.0, descriptors.1) })
     }
@@ -122,13 +120,6 @@ impl Program {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
-
-    fn on_exit(&self) -> OnExit {
-        match self.settings.role {
-            Role::Service { on_exit, .. } => on_exit,
-            Role::PerSession { .. } => OnExit::Ignore,
-        }
-    }
 }
 
 /// How a program ended, as a shell shows it: its exit status, or 128 and the signal.
@@ -140,9 +131,7 @@ impl Ended {
     pub fn status(self) -> u8 {
         self.0
     }
-}
 
-impl Ended {
     /// As somebody else has told it.
     pub fn from_status(status: u8) -> Self {
         Self(status)

@@ -173,7 +173,7 @@ impl Held {
             return Ok(false);
         }
         let (port, sockets) = choose()?;
-        self.place.shared.port.store(port, Ordering::Relaxed);
+        self.place.settle(port);
         self.sockets = sockets;
         Ok(true)
     }

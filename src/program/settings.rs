@@ -113,6 +113,19 @@ impl Settings {
             Role::PerSession { .. } => None,
         }
     }
+
+    /// The port that is moved elsewhere by the preloaded library; None: there is none, or it stays.
+    pub fn moved_port(&self) -> Option<u16> {
+        self.port().filter(|port| port.isolation == Isolation::Rebind).map(|port| port.number)
+    }
+
+    /// What follows the program's end. That of one of a session is the session's.
+    pub fn on_exit(&self) -> OnExit {
+        match self.role {
+            Role::Service { on_exit, .. } => on_exit,
+            Role::PerSession { .. } => OnExit::Ignore,
+        }
+    }
 }
 
 impl Command {

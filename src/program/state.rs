@@ -1,10 +1,11 @@
 //! How a program stands that the service manager supervises: a small file below `/run`, which whoever starts it writes and the
 //! daemon reads.
 //!
-//! Promise: a reader sees one whole state, the last that was written. This is the text and where it lies; the privileged half
+//! Promise: a reader sees one whole state, the last that was written. This is the text, where it lies, and how it is read; the privileged half
 //! ([`crate::systemd::program`]) writes it, one short-lived process after the other, and [`super::watch`] reads it.
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -19,6 +20,11 @@ const FILE: &str = "state";
 /// The file in a program's directory.
 pub fn file(directory: &Path) -> PathBuf {
     directory.join(FILE)
+}
+
+/// The state in a program's directory. What cannot be read is not there: the file is replaced as a whole.
+pub fn read(directory: &Path) -> Option<State> {
+    fs::read_to_string(file(directory)).ok()?.parse().ok()
 }
 
 /// How a program stands.

@@ -223,7 +223,7 @@ impl Supervisor {
         let Speaker { program, route, .. } = &self.speaker;
         let (code, signal) = (status.code(), status.signal());
         info!(kind = Kind::ProgramEnded.id(), program, code, signal, route, "the program has ended: {status}");
-        match self.program.on_exit() {
+        match self.program.settings.on_exit() {
             OnExit::Exit => {
                 self.state = State::Gone;
                 self.program.place.stands(Standing::Over(status.into()));

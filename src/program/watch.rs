@@ -4,7 +4,6 @@
 //! and asks nobody.
 
 use std::env;
-use std::fs;
 use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,15 +59,10 @@ impl Supervised {
             self.place.settle(port.number);
         }
         // What is known already, the log names from the first record on.
-        if let Some(port) = self.read().and_then(|state| state.port) {
+        if let Some(port) = state::read(&self.directory).and_then(|state| state.port) {
             self.place.settle(port);
         }
         self.settings = program.cloned();
-    }
-
-    /// What cannot be read is not there: the file is replaced as a whole.
-    fn read(&self) -> Option<State> {
-        fs::read_to_string(state::file(&self.directory)).ok()?.parse().ok()
     }
 
     /// Where it listens.
@@ -99,13 +93,6 @@ impl Supervised {
         self.settings.as_ref().map_or_else(|| "the program".to_owned(), |settings| settings.command.name())
     }
 
-    fn on_exit(&self) -> OnExit {
-        match self.settings.as_ref().map(|settings| &settings.role) {
-            Some(Role::Service { on_exit, .. }) => *on_exit,
-            _ => OnExit::Ignore,
-        }
-    }
-
     /// Takes a state to heart.
     fn react(&self, state: Option<&State>) -> Change {
         let (name, route) = (self.name(), self.route());
@@ -129,7 +116,7 @@ impl Supervised {
             }
             Phase::Ended { status, how } => {
                 info!(kind = Kind::ProgramUnitEnded.id(), route, "{name} {how}");
-                match self.on_exit() {
+                match self.settings.as_ref().map_or(OnExit::Ignore, Settings::on_exit) {
                     OnExit::Exit => return Change::Over(*status),
                     OnExit::Ignore => self.place.desert(),
                     OnExit::Respawn => {
@@ -163,7 +150,7 @@ impl Watch {
     /// Resolves when there is something new; at first, with what there is. Can be dropped and called again at any time.
     pub async fn change(&mut self) -> Change {
         loop {
-            let state = self.supervised.read();
+            let state = state::read(&self.supervised.directory);
             if !self.begun || self.seen != state {
                 let change = self.supervised.react(state.as_ref());
                 (self.seen, self.begun) = (state, true);
@@ -195,6 +182,8 @@ mod tests {
 
     use super::super::Command;
     use super::super::settings::Port;
+    use std::fs;
+
     use super::*;
 
     fn supervised(directory: &Path, on_exit: OnExit) -> Supervised {

@@ -4,17 +4,18 @@ use super::super::generator::Scope;
 use super::super::unit_file::UnitFile;
 use super::runtime::Runtime;
 use crate::program::OnExit;
-use crate::program::settings::{Role, Settings, Supervision};
+use crate::program::settings::Settings;
 use crate::program::state::VARIABLE;
+use crate::program::watch::is_supervised;
 
 /// Writes it into the section of the service.
 pub(in super::super) fn service(unit: &mut UnitFile, route: &str, program: &Settings, scope: Scope) {
-    let (Supervision::Systemd { .. }, Role::Service { on_exit, .. }) = (&program.supervision, &program.role) else {
+    if !is_supervised(program) {
         return;
-    };
-    let (prefix, options) = match scope {
-        Scope::System => ("-+", ""),
-        Scope::User => ("-", " --user"),
+    }
+    let (prefix, options, config) = match scope {
+        Scope::System => ("-+", "", ""),
+        Scope::User => ("-", " --user", " --config=%E/websockify"),
     };
     unit.because(match scope {
         Scope::System => {
@@ -22,14 +23,10 @@ pub(in super::super) fn service(unit: &mut UnitFile, route: &str, program: &Sett
         }
         Scope::User => "program: started and stopped beside the daemon; should that fail, the daemon tells clients",
     });
-    let config = match scope {
-        Scope::System => "",
-        Scope::User => " --config=%E/websockify",
-    };
     unit.set_expanding("ExecStartPre", &format!("{prefix}/usr/bin/websockify program start{options}{config} {route}"));
     unit.set("ExecStopPost", &format!("{prefix}/usr/bin/websockify program stop{options} --if-over {route}"));
     unit.set_expanding("Environment", &format!("{VARIABLE}={}", Runtime::in_unit(scope, route)));
-    if *on_exit == OnExit::Exit {
+    if program.on_exit() == OnExit::Exit {
         unit.because(
             "program.on-exit: the daemon ends with the program's status, which is no reason to start it again",
         );

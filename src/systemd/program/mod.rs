@@ -177,7 +177,7 @@ impl Supervised {
         self.runtime.set_starts("")?;
         self.runtime.set_definition(&written)?;
         // The port of before is tried first.
-        let port = before.and_then(|state| state.port).filter(|_| is_moved(program));
+        let port = before.and_then(|state| state.port).filter(|_| program.moved_port().is_some());
         self.runtime.tell(&State { port, phase: Phase::Running })?;
         self.manager.run(&arguments).map_err(|error| match self.runtime.state() {
             Some(State { phase: Phase::Ended { how, .. }, .. }) => {
@@ -307,10 +307,6 @@ fn stranger(program: &Settings) -> Option<String> {
     let group = program.group.as_deref().filter(|group| !is_number(group))?;
     let is_missing = matches!(Group::from_name(group), Ok(None));
     is_missing.then(|| format!("cannot be started: there is no such group as {group}"))
-}
-
-fn is_moved(program: &Settings) -> bool {
-    program.port().is_some_and(|port| port.isolation == Isolation::Rebind)
 }
 
 /// Milliseconds since the boot, the same for all processes.

@@ -68,7 +68,7 @@ impl Runtime {
 
     /// What was said last. None: nothing that could be understood.
     pub(super) fn state(&self) -> Option<State> {
-        read_state(&self.directory)
+        state::read(&self.directory)
     }
 
     pub(super) fn tell(&self, state: &State) -> Result<(), RuntimeError> {
@@ -138,7 +138,7 @@ impl Runtime {
         let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| failed(errno.into()))?;
         let programs = fs::read_dir(&self.programs).map_err(failed)?;
         let others = programs.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| *path != self.directory);
-        Ok((others.filter_map(|directory| read_state(&directory)?.port).collect(), lock))
+        Ok((others.filter_map(|directory| state::read(&directory)?.port).collect(), lock))
     }
 }
 
@@ -159,10 +159,6 @@ fn write(path: &Path, mode: u32, text: &str) -> Result<(), RuntimeError> {
 
 fn forget(path: &Path) {
     let _ = fs::remove_file(path); // what is not there is forgotten
-}
-
-fn read_state(directory: &Path) -> Option<State> {
-    fs::read_to_string(state::file(directory)).ok()?.parse().ok()
 }
 
 #[cfg(test)]

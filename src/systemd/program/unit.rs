@@ -6,7 +6,7 @@
 use super::super::generator::Scope;
 use super::has_private_network;
 use crate::program::OnExit;
-use crate::program::settings::{Isolation, Property, Role, Settings, Supervision};
+use crate::program::settings::{Property, Role, Settings, Supervision};
 
 /// A program that nobody named a user for, runs as one that exists only meanwhile and can do next to nothing.
 const SANDBOX_OF_NOBODY: [&str; 18] = [
@@ -91,9 +91,9 @@ impl Definition<'_> {
             "Documentation=man:websockify.toml(5)".to_owned(),
             format!("StopPropagatedFrom=websockify@{route}.socket"),
             format!("LogExtraFields=WEBSOCKIFY_ROUTE={route}"),
-            format!("ExecStartPre={}", self.helper_call(&self.place())),
+            format!("ExecStartPre={}", self.place()),
             format!("EnvironmentFile=-{environment}"),
-            format!("ExecStopPost={}", self.helper_call(&format!("ended {route}"))),
+            format!("ExecStopPost={}", self.helper_call("ended", route)),
             STOP_TIMEOUT.to_owned(),
         ];
         if let Role::Service { on_exit, .. } = program.role {
@@ -130,25 +130,23 @@ impl Definition<'_> {
 
     /// What is done before each start.
     fn place(&self) -> String {
-        let moved = self.program.port().filter(|port| port.isolation == Isolation::Rebind);
-        let port = moved.map_or_else(String::new, |port| format!("--port={} ", port.number));
-        let respawns = matches!(self.program.role, Role::Service { on_exit: OnExit::Respawn, .. });
-        format!("place {port}{}{}", if respawns { "--respawn " } else { "" }, self.route)
+        let port = self.program.moved_port().map_or_else(String::new, |port| format!("--port={port} "));
+        let respawn = if self.program.on_exit() == OnExit::Respawn { "--respawn " } else { "" };
+        self.helper_call("place", &format!("{port}{respawn}{}", self.route))
     }
 
     /// A call of this binary, as root where the manager is the system's.
-    fn helper_call(&self, action: &str) -> String {
+    fn helper_call(&self, verb: &str, rest: &str) -> String {
         let helper = self.helper.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "$$");
         let (prefix, user) = match self.scope {
             Scope::System => ("+", ""),
             Scope::User => ("", "--user "),
         };
-        let (verb, rest) = action.split_once(' ').unwrap_or((action, ""));
         format!("{prefix}\"{helper}\" program {verb} {user}{rest}")
     }
 }
 
 /// The sandbox of a program, before its own properties.
-pub(super) fn sandbox(program: &Settings) -> &'static [&'static str] {
+fn sandbox(program: &Settings) -> &'static [&'static str] {
     if program.user.is_some() { &SANDBOX_OF_SOMEBODY } else { &SANDBOX_OF_NOBODY }
 }
