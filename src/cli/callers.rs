@@ -32,10 +32,10 @@ impl Callers {
         // The original never asked which page a client acts for.
         let open = || Access { same_origin: Some(said(false)), ..Access::default() };
         let mut callers = Self { access: options.web.is_some().then(open), user: None, note: None };
-        let Some(plugin) = &options.auth_plugin else { return Ok(callers) };
+        let Some(typed) = &options.auth_plugin else { return Ok(callers) };
         let source = options.auth_source.as_deref().filter(|source| !source.is_empty());
         let source = source.ok_or(ClassicError::Needs { used: "--auth-plugin", needed: "--auth-source" });
-        match plugin.strip_prefix("websockify.auth_plugins.").unwrap_or(plugin) {
+        match plugin(typed) {
             "BasicHTTPAuth" => {
                 let (name, password) = source?.split_once(':').ok_or(ClassicError::BasicSource)?;
                 let password = Secret(password.to_owned());
@@ -56,10 +56,15 @@ impl Callers {
                     access.get_or_insert_with(Access::default).web_auth = Some(said(true));
                 }
             }
-            _ => return Err(ClassicError::AuthPlugin(plugin.clone())),
+            _ => return Err(ClassicError::AuthPlugin(typed.clone())),
         }
         Ok(callers)
     }
+}
+
+/// The name of an auth plugin, which the original knew as a class of a module too.
+pub(super) fn plugin(typed: &str) -> &str {
+    typed.strip_prefix("websockify.auth_plugins.").unwrap_or(typed)
 }
 
 impl User {

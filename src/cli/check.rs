@@ -35,7 +35,6 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
                 writeln!(problems, "{place}: warning: {error}")?;
             } else {
                 writeln!(problems, "{place}: {}", chain(&error))?;
-                exit = Exit::Config;
                 sound = false;
             }
         }
@@ -45,7 +44,6 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
             Ok((_, found)) => {
                 for problem in found {
                     writeln!(problems, "{place}: {problem}")?;
-                    exit = Exit::Config;
                     sound = false;
                 }
             }
@@ -54,7 +52,6 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
             }
             Err(error) => {
                 writeln!(problems, "{place}: {}", chain(&error))?;
-                exit = Exit::Config;
                 sound = false;
             }
         }
@@ -66,7 +63,6 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
         match (target, Targets::open(target, loaded.route.allow_targets.as_ref(), Arc::default(), &loaded.route.leg)) {
             (_, Err(error)) => {
                 writeln!(problems, "{place}: {}", chain(&error))?;
-                exit = Exit::Config;
                 sound = false;
             }
             (target::Settings::Fixed(target), Ok(_)) => {
@@ -94,6 +90,8 @@ pub fn check(routes: &Routes, out: &mut impl Write, problems: &mut impl Write) -
         }
         if sound {
             writeln!(out, "{}: ok", loaded.route.name)?;
+        } else {
+            exit = Exit::Config;
         }
     }
     Ok(exit)

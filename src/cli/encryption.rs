@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::addresses::absolute;
+use super::callers::plugin;
 use super::classic::{ClassicError, said};
 use super::options::Options;
 use crate::config::file::{Allow, Client, Tls};
@@ -51,8 +52,7 @@ pub(super) fn tls(
 
 /// Whether the auth plugin is the one that judges certificates, which belongs to TLS here.
 pub(super) fn is_by_certificate(options: &Options) -> bool {
-    let plugin = options.auth_plugin.as_deref().unwrap_or_default();
-    plugin.strip_prefix("websockify.auth_plugins.").unwrap_or(plugin) == "ClientCertCNAuth"
+    options.auth_plugin.as_deref().map(plugin) == Some("ClientCertCNAuth")
 }
 
 fn client(options: &Options, start_directory: &Path) -> Result<Option<Client>, ClassicError> {

@@ -1,15 +1,13 @@
 //! The URL that opens a session by a token: a page of noVNC's kind, or the WebSocket itself.
 
 use nix::unistd::gethostname;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use crate::config::Route;
 use crate::http::{Builtin, Web};
 use crate::server::address::ListenAddress;
+use crate::target::source::http::ESCAPED;
 use crate::target::token::Place;
-
-/// In a parameter of a query.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Where noVNC's server is expected to be, unless its page is told otherwise.
 const PATH: &str = "websockify";

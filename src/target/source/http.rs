@@ -29,7 +29,7 @@ use crate::tls::Outward;
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// All but what RFC 3986 calls unreserved.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A service and how it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
