@@ -125,20 +125,20 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a candidate on the proxies' CPU and waits until it accepts connections.
     pub fn start(kind: Kind, settings: &Settings, target: SocketAddr) -> Self {
-        Self::launch(kind, settings, target, None, &[])
+        Self::launch(kind, settings, target, None, None)
     }
 
     /// The same, with TLS towards its clients.
     pub fn start_tls(kind: Kind, settings: &Settings, target: SocketAddr, key: Key) -> Self {
-        Self::launch(kind, settings, target, Some(key), &[])
+        Self::launch(kind, settings, target, Some(key), None)
     }
 
-    /// websockify with these options.
+    /// websockify by a command line, with these options or with none.
     pub fn start_with(settings: &Settings, target: SocketAddr, options: &[&str]) -> Self {
-        Self::launch(Kind::Websockify, settings, target, None, options)
+        Self::launch(Kind::Websockify, settings, target, None, Some(options))
     }
 
-    fn launch(kind: Kind, settings: &Settings, target: SocketAddr, key: Option<Key>, options: &[&str]) -> Self {
+    fn launch(kind: Kind, settings: &Settings, target: SocketAddr, key: Option<Key>, options: Option<&[&str]>) -> Self {
         let this = std::env::current_exe().expect("this program has a path");
         // Most do not tell which port they were given for a zero.
         let free = free_address();
@@ -152,7 +152,7 @@ impl Proxy {
                 command.args(["floor", kind.name(), &free.to_string(), &target.to_string()]);
             }
             // As a route: no option raises the bound of connections, which the idle sessions go over.
-            Kind::Websockify if certificate.is_none() && options.is_empty() => {
+            Kind::Websockify if certificate.is_none() && options.is_none() => {
                 let routes = settings.scratch.join("routes");
                 std::fs::create_dir_all(&routes).unwrap_or_else(|error| panic!("{}: {error}", routes.display()));
                 let text = configuration::websockify(free, target, settings.sessions);
@@ -160,7 +160,9 @@ impl Proxy {
                 command.args(["serve", "--config"]).arg(routes);
             }
             Kind::Websockify => {
-                command.args(options).args(certificate.iter().flat_map(|file| ["--cert", file, "--ssl-only"]));
+                command
+                    .args(options.unwrap_or_default())
+                    .args(certificate.iter().flat_map(|file| ["--cert", file, "--ssl-only"]));
                 command.args([free.to_string(), target.to_string()]);
             }
             Kind::Debian => {

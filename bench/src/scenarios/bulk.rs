@@ -45,11 +45,9 @@ pub const TLS_DOWN: Scenario = Scenario {
 
 pub const TLS_UP: Scenario = Scenario {
     name: "tls-up",
-    chart: "tls",
     metrics: &[metric("tls-up", "Bulk over TLS, client to target", Kind::Haproxy)],
-    kinds: TLS_PROXIES,
     measure: |bench, kind| measure(over_tls(bench, kind, bench.targets.sink), upload),
-    ..DOWN
+    ..TLS_DOWN
 };
 
 const fn metric(name: &'static str, title: &'static str, base: Kind) -> Metric {
@@ -81,7 +79,8 @@ fn download(session: &mut Session, _: &Image, blocks: usize) {
     session.receive_bulk(bytes);
 }
 
-fn upload(session: &mut Session, block: &Image, blocks: usize) {
+/// `block` is [`BLOCK_BYTES`] of payload, in whatever frames.
+pub(super) fn upload(session: &mut Session, block: &Image, blocks: usize) {
     let announced = announce(session, blocks);
     for _ in 0..blocks {
         session.send(block);

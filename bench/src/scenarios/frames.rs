@@ -1,10 +1,11 @@
 //! Small frames: many in one segment, as from a client that writes faster than it is sent; and writes of the target that each
 //! leave at once, as from a desktop whose pointer moves. What relays bytes gets the same payload in as many segments.
 
+use super::bulk::upload;
 use super::{Amount, Bench, Measurement, Metric, PROXIES, Scenario, Subject, cpu_cost};
 use crate::candidates::Kind;
 use crate::generator::{BULK_BUFFER, Image, SMALL_BUFFER};
-use crate::payload::BLOCK;
+use crate::payload::{BLOCK, BLOCK_BYTES};
 use crate::targets::SMALL_WRITE;
 
 const FRAME: usize = 100;
@@ -57,19 +58,9 @@ fn up(bench: &Bench, kind: Kind) -> Vec<Measurement> {
     let subject = Subject::start(bench, kind, bench.targets.sink);
     let mut session = subject.open(SMALL_BUFFER, 0);
     let block = Image::batch(session.wire(), &BLOCK, FRAME);
-    let mut upload = |blocks: usize| {
-        let announced = ((blocks * BLOCK.len()) as u64).to_be_bytes();
-        session.send_payload(&announced);
-        for _ in 0..blocks {
-            session.send(&block);
-        }
-        let mut received = [0; 8];
-        session.receive(&mut received);
-        assert_eq!(received, announced, "the target received another amount than was sent");
-    };
-    upload(WARM_UP_BLOCKS);
+    upload(&mut session, &block, WARM_UP_BLOCKS);
     let blocks = subject.amount(&BLOCKS);
-    let cost = cpu_cost(&subject.proxy, blocks * BLOCK.len(), 1e9, || upload(blocks));
+    let cost = cpu_cost(&subject.proxy, blocks * BLOCK_BYTES, 1e9, || upload(&mut session, &block, blocks));
     session.close();
     subject.proxy.stop();
     vec![cost]
