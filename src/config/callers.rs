@@ -1,6 +1,5 @@
 //! `[access]`: who may connect, and what they show.
 
-use std::fs;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
@@ -9,12 +8,10 @@ use toml::Spanned;
 use super::file;
 use super::meaning::Reader;
 use super::problem::Mistake;
-use super::surroundings::Surroundings;
 use crate::access::certificate::CertificateRule;
 use crate::access::origin::Origins;
 use crate::access::{AllowedClients, Require, Settings, basic, bearer, forward};
 use crate::target::source::http::Url;
-use crate::tls::Pem;
 
 /// How long the service that decides may take: as long as a lookup of a token.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,6 +28,7 @@ pub(super) struct Around {
 impl Reader<'_> {
     pub(super) fn access(&mut self, written: file::Access, around: Around) -> Settings {
         let Around { certificate, has_web, lists_targets } = around;
+        let proofs = written.proofs();
         let file::Access {
             allow_clients,
             deny_clients,
@@ -45,10 +43,9 @@ impl Reader<'_> {
             jwt,
             forward_auth,
         } = written;
-        let several = [users.is_some(), jwt.is_some(), forward_auth.is_some()].iter().filter(|is| **is).count();
         let web_auth = web_auth.filter(|web_auth| *web_auth.get_ref());
         if let Some(web_auth) = &web_auth {
-            if several == 0 && certificate.is_none() {
+            if proofs == 0 && certificate.is_none() {
                 self.complain(web_auth.span(), Mistake::NoProof { key: "web-auth" });
             } else if !has_web {
                 self.complain(web_auth.span(), Mistake::WebAuthUnused);
@@ -66,10 +63,12 @@ impl Reader<'_> {
                 // Whoever serves pages means them, unless something else is said.
                 own: same_origin.map_or(has_web, Spanned::into_inner),
             },
-            users: users.and_then(|users| self.users(&users)),
+            users: users
+                .and_then(|users| self.fresh_pem("access.users", super::EXAMPLE_USERS, &users))
+                .map(basic::Settings::File),
             jwt: jwt.and_then(|jwt| self.jwt(jwt)),
             forward_auth: forward_auth.and_then(|forward| self.forward_auth(forward, lists_targets)),
-            require: require.map(|require| self.require(&require, several)).unwrap_or_default(),
+            require: require.map(|require| self.require(&require, proofs)).unwrap_or_default(),
             web_auth: web_auth.is_some(),
         }
     }
@@ -88,37 +87,8 @@ impl Reader<'_> {
         self.each(written, Mistake::Origin)
     }
 
-    /// The elements of a list that can be read; the others are complaints.
-    fn each<T: std::str::FromStr>(
-        &mut self,
-        written: Spanned<Vec<Spanned<String>>>,
-        mistake: impl Fn(T::Err) -> Mistake,
-    ) -> Vec<T> {
-        let mut read = Vec::new();
-        for element in written.into_inner() {
-            match element.get_ref().parse() {
-                Ok(parsed) => read.push(parsed),
-                Err(error) => self.complain(element.span(), mistake(error)),
-            }
-        }
-        read
-    }
-
-    /// Users come and go, and a credential is as it was when the service started: the file itself, if it can be read, is the
-    /// better one.
-    fn users(&mut self, written: &Spanned<String>) -> Option<basic::Settings> {
-        let path = self.base().join(written.get_ref());
-        let is_file = !written.get_ref().starts_with("credential:")
-            && *self.surroundings() != Surroundings::Unknown
-            && fs::File::open(&path).and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.is_file());
-        if is_file {
-            return Some(basic::Settings::File(Pem::File(path)));
-        }
-        self.pem("access.users", super::EXAMPLE_USERS, written).map(basic::Settings::File)
-    }
-
-    fn require(&mut self, written: &Spanned<String>, several: usize) -> Require {
-        match several {
+    fn require(&mut self, written: &Spanned<String>, proofs: usize) -> Require {
+        match proofs {
             0 => self.complain(written.span(), Mistake::NoProof { key: "require" }),
             1 => self.complain(written.span(), Mistake::OneProof),
             _ => {}
@@ -126,9 +96,8 @@ impl Reader<'_> {
         match written.get_ref().as_str() {
             "all" => Require::All,
             "any" => Require::Any,
-            other => {
-                let (key, choices) = ("access.require".to_owned(), &["all", "any"]);
-                self.complain(written.span(), Mistake::Choice { key, text: other.to_owned(), choices });
+            _ => {
+                self.choice(written, "access.require", &["all", "any"]);
                 Require::All
             }
         }

@@ -353,6 +353,11 @@ impl Program {
 }
 
 impl Access {
+    /// How many proofs of who they are clients can be asked for.
+    pub(super) fn proofs(&self) -> usize {
+        [self.users.is_some(), self.jwt.is_some(), self.forward_auth.is_some()].into_iter().filter(|is| *is).count()
+    }
+
     fn read(table: &mut Table<'_, '_>) -> Self {
         Self {
             allow_clients: table.take("allow-clients", "allow-clients = [\"10.0.0.0/8\", \"::1\"]"),

@@ -40,9 +40,8 @@ impl Reader<'_> {
         match written.get_ref().as_str() {
             "v1" => Some(Version::V1),
             "v2" => Some(Version::V2),
-            other => {
-                let (key, choices) = ("targets.send-proxy".to_owned(), &["v1", "v2"]);
-                self.complain(written.span(), Mistake::Choice { key, text: other.to_owned(), choices });
+            _ => {
+                self.choice(written, "targets.send-proxy", &["v1", "v2"]);
                 None
             }
         }
@@ -51,7 +50,7 @@ impl Reader<'_> {
     fn targets_tls(&mut self, written: file::TargetsTls) -> Option<client::Settings> {
         let file::TargetsTls { ca, server_name, spki_sha256, certificate, key, insecure, .. } = written;
         let authorities = ca.as_ref().map(|ca| self.target_authorities(ca));
-        let pins = spki_sha256.as_ref().map(|pins| self.pins(pins));
+        let pins = spki_sha256.map(|pins| self.pins(pins));
         let trust = match (authorities, pins, insecure) {
             (None, None, Some(insecure)) if *insecure.get_ref() => Trust::Anything,
             (_, _, Some(insecure)) if *insecure.get_ref() => {
@@ -86,19 +85,14 @@ impl Reader<'_> {
         pem.map(Authorities::File)
     }
 
-    fn pins(&mut self, written: &Spanned<Vec<Spanned<String>>>) -> Option<Vec<SpkiHash>> {
+    fn pins(&mut self, written: Spanned<Vec<Spanned<String>>>) -> Option<Vec<SpkiHash>> {
         if written.get_ref().is_empty() {
             self.complain(written.span(), Mistake::TargetsTlsPins);
             return None;
         }
-        let mut pins = Vec::new();
-        for pin in written.get_ref() {
-            match pin.get_ref().parse() {
-                Ok(parsed) => pins.push(parsed),
-                Err(error) => self.complain(pin.span(), Mistake::SpkiHash(error)),
-            }
-        }
-        (pins.len() == written.get_ref().len()).then_some(pins)
+        let count = written.get_ref().len();
+        let pins = self.each(written, Mistake::SpkiHash);
+        (pins.len() == count).then_some(pins)
     }
 
     fn server_name(&mut self, written: &Spanned<String>) -> Option<ServerName<'static>> {

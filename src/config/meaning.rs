@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::str::FromStr;
 
 use toml::Spanned;
 
@@ -72,10 +73,7 @@ impl File {
         let listen = reader.listen(self.listen, self.listen_mode, sockets);
         let grants_place = self.grants.as_ref().map(|grants| grants.place.clone());
         let (target, target_place) = reader.targets(self.target, self.tokens, self.grants, self.program.as_ref());
-        let asks_who = self
-            .access
-            .as_ref()
-            .is_some_and(|access| access.users.is_some() || access.jwt.is_some() || access.forward_auth.is_some());
+        let asks_who = self.access.as_ref().is_some_and(|access| access.proofs() > 0);
         let beside = Beside { listen: &listen, asks_who };
         let program = self.program.and_then(|program| reader.program(program, &beside));
         let targets = self.targets.unwrap_or_default();
@@ -233,6 +231,28 @@ impl Reader<'_> {
         if !self.complaints.iter().any(is_there) {
             self.complain(span, Mistake::Missing { key: missing.to_owned(), example });
         }
+    }
+
+    /// The elements of a list that can be read; the others are complaints.
+    pub(super) fn each<T: FromStr>(
+        &mut self,
+        written: Spanned<Vec<Spanned<String>>>,
+        mistake: impl Fn(T::Err) -> Mistake,
+    ) -> Vec<T> {
+        let mut read = Vec::new();
+        for element in written.into_inner() {
+            match element.get_ref().parse() {
+                Ok(parsed) => read.push(parsed),
+                Err(error) => self.complain(element.span(), mistake(error)),
+            }
+        }
+        read
+    }
+
+    /// `written` is none of the words that `key` may have.
+    pub(super) fn choice(&mut self, written: &Spanned<String>, key: &str, choices: &'static [&'static str]) {
+        let (key, text) = (key.to_owned(), written.get_ref().clone());
+        self.complain(written.span(), Mistake::Choice { key, text, choices });
     }
 
     pub(super) fn complain(&mut self, span: Range<usize>, mistake: Mistake) {

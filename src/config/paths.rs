@@ -79,9 +79,9 @@ impl Reader<'_> {
         None
     }
 
-    /// The same for what is no secret and changes often: the file itself where it can be read, so that what is new in it is seen
-    /// without a restart, which a credential would need.
-    pub(super) fn public_pem(
+    /// The same for what changes while the service runs, as users, CAs and revocation lists do: the file itself where it can be read,
+    /// so that what is new in it is seen without a restart, which a credential would need.
+    pub(super) fn fresh_pem(
         &mut self,
         key: &str,
         example: &'static str,

@@ -16,7 +16,6 @@ use super::surroundings::Surroundings;
 use crate::program::OnExit;
 use crate::program::settings::{Command, Isolation, Port, Property, Role, Settings, Stdio, Supervision};
 use crate::server::address::ListenAddress;
-use crate::socket::is_localhost;
 
 /// Properties of a unit that a key of the table, or what the program is for, decides.
 const DECIDED: [(&str, &str); 16] = [
@@ -108,8 +107,8 @@ impl Reader<'_> {
                 }
                 Supervision::Child
             }
-            Some((place, text)) => {
-                self.choice(place, "program.supervisor", text, &["systemd", "child"]);
+            Some((place, _)) => {
+                self.choice(place, "program.supervisor", &["systemd", "child"]);
                 Supervision::Systemd { properties }
             }
         }
@@ -130,7 +129,9 @@ impl Reader<'_> {
                     self.unused(span, key, "beside per-session = true, whose programs do not listen");
                 }
             }
-            if let Some(pty) = pty.filter(|_| !beside.asks_who && !beside.listen.iter().all(is_own)) {
+            if let Some(pty) =
+                pty.filter(|_| !beside.asks_who && !beside.listen.iter().all(|address| address.get_ref().is_local()))
+            {
                 self.complain(pty.span(), Mistake::TerminalForAll);
             }
             return Some(Role::PerSession { stdio: if pty.is_some() { Stdio::Terminal } else { Stdio::Socket } });
@@ -141,7 +142,7 @@ impl Reader<'_> {
         let on_exit = match &written.on_exit {
             None => OnExit::default(),
             Some(text) => text.get_ref().parse().unwrap_or_else(|_| {
-                self.choice(text, "program.on-exit", text.get_ref(), &["exit", "ignore", "respawn"]);
+                self.choice(text, "program.on-exit", &["exit", "ignore", "respawn"]);
                 OnExit::default()
             }),
         };
@@ -160,8 +161,8 @@ impl Reader<'_> {
             "rebind" => Isolation::Rebind,
             "private-network" => Isolation::PrivateNetwork,
             "none" => Isolation::None,
-            other => {
-                self.choice(text, "program.isolation", other, &["rebind", "private-network", "none"]);
+            _ => {
+                self.choice(text, "program.isolation", &["rebind", "private-network", "none"]);
                 return Isolation::Rebind;
             }
         };
@@ -245,24 +246,9 @@ impl Reader<'_> {
         properties
     }
 
-    fn choice(&mut self, place: &Spanned<String>, key: &str, text: &str, choices: &'static [&'static str]) {
-        self.complain(place.span(), Mistake::Choice { key: key.to_owned(), text: text.to_owned(), choices });
-    }
-
     fn unused(&mut self, span: Range<usize>, key: &'static str, because: &'static str) {
         self.complain(span, Mistake::ProgramKeyUnused { key, because });
     }
 }
 
 const WITH_CHILD: &str = "with supervisor = \"child\": it is for supervisor = \"systemd\"";
-
-/// Only this machine comes there.
-fn is_own(address: &Spanned<ListenAddress>) -> bool {
-    match address.get_ref() {
-        ListenAddress::Unix { .. } => true,
-        ListenAddress::Tcp { host: None, .. } => false,
-        ListenAddress::Tcp { host: Some(host), .. } => {
-            is_localhost(host) || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback())
-        }
-    }
-}

@@ -27,13 +27,7 @@ impl Reader<'_> {
         if trusted.get_ref().is_empty() {
             self.complain(trusted.span(), Mistake::ProxiesEmpty);
         }
-        let mut proxies = Vec::new();
-        for proxy in trusted.into_inner() {
-            match proxy.get_ref().parse() {
-                Ok(parsed) => proxies.push(parsed),
-                Err(error) => self.complain(proxy.span(), Mistake::TrustedProxy(error)),
-            }
-        }
+        let proxies = self.each(trusted, Mistake::TrustedProxy);
         let protocol = protocol.and_then(|protocol| self.proxy_protocol(&protocol));
         let header = match header {
             Some(header) => self.forwarded_header(&header),
@@ -47,9 +41,8 @@ impl Reader<'_> {
         match written.get_ref().as_str() {
             "required" => Some(ProxyProtocol::Required),
             "accepted" => Some(ProxyProtocol::Accepted),
-            other => {
-                let (key, choices) = ("access.proxy-protocol".to_owned(), &["required", "accepted"]);
-                self.complain(written.span(), Mistake::Choice { key, text: other.to_owned(), choices });
+            _ => {
+                self.choice(written, "access.proxy-protocol", &["required", "accepted"]);
                 None
             }
         }
@@ -60,10 +53,8 @@ impl Reader<'_> {
             "x-forwarded-for" => Some(ForwardedHeader::XForwardedFor),
             "forwarded" => Some(ForwardedHeader::Forwarded),
             "none" => None,
-            other => {
-                let (key, choices) =
-                    ("access.forwarded-header".to_owned(), &["x-forwarded-for", "forwarded", "none"][..]);
-                self.complain(written.span(), Mistake::Choice { key, text: other.to_owned(), choices });
+            _ => {
+                self.choice(written, "access.forwarded-header", &["x-forwarded-for", "forwarded", "none"]);
                 None
             }
         }

@@ -48,9 +48,8 @@ impl Reader<'_> {
             "none" => Form::Plain,
             "gzip" => Form::Gzip,
             "zstd" => Form::Zstd,
-            other => {
-                let (key, choices) = ("record.compression".to_owned(), &["none", "gzip", "zstd"][..]);
-                self.complain(written.span(), Mistake::Choice { key, text: other.to_owned(), choices });
+            _ => {
+                self.choice(written, "record.compression", &["none", "gzip", "zstd"]);
                 Form::Plain
             }
         }

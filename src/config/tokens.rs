@@ -131,14 +131,7 @@ impl Reader<'_> {
         if written.get_ref().is_empty() {
             self.complain(written.span(), Mistake::TokenPlacesEmpty);
         }
-        let mut places = Vec::new();
-        for place in written.into_inner() {
-            match place.get_ref().parse() {
-                Ok(parsed) => places.push(parsed),
-                Err(error) => self.complain(place.span(), Mistake::TokenPlace(error)),
-            }
-        }
-        places
+        self.each(written, Mistake::TokenPlace)
     }
 
     fn source(&mut self, written: &Spanned<String>, table: &file::Tokens) -> Option<source::Settings> {
@@ -199,10 +192,8 @@ impl Reader<'_> {
         match written.map(|format| (format, format.get_ref().as_str())) {
             None | Some((_, "text")) => Format::Text,
             Some((_, "json")) => Format::Json,
-            Some((written, text)) => {
-                let choices = &["text", "json"];
-                let mistake = Mistake::Choice { key: "tokens.format".to_owned(), text: text.to_owned(), choices };
-                self.complain(written.span(), mistake);
+            Some((written, _)) => {
+                self.choice(written, "tokens.format", &["text", "json"]);
                 Format::Text
             }
         }
@@ -251,13 +242,6 @@ impl Reader<'_> {
         if written.get_ref().is_empty() {
             self.complain(written.span(), Mistake::AllowTargetsEmpty);
         }
-        let mut allowed = Vec::new();
-        for entry in written.into_inner() {
-            match entry.get_ref().parse() {
-                Ok(parsed) => allowed.push(parsed),
-                Err(error) => self.complain(entry.span(), Mistake::AllowTargets(error)),
-            }
-        }
-        Some(AllowedTargets::new(allowed))
+        Some(AllowedTargets::new(self.each(written, Mistake::AllowTargets)))
     }
 }

@@ -6,7 +6,6 @@ use toml::Spanned;
 
 use super::file;
 use super::meaning::Reader;
-use super::problem::Mistake;
 use crate::websocket::codec::TextFrames;
 
 /// What keeps a session alive behind whoever forgets quiet connections, which few do before half a minute, and finds a client
@@ -34,10 +33,8 @@ impl Reader<'_> {
             "refuse" => TextFrames::Refuse,
             "accept" => TextFrames::Accept,
             "reply" => TextFrames::Reply,
-            other => {
-                let choices = &["refuse", "accept", "reply"];
-                let mistake = Mistake::Choice { key: "websocket.text".to_owned(), text: other.to_owned(), choices };
-                self.complain(written.span(), mistake);
+            _ => {
+                self.choice(&written, "websocket.text", &["refuse", "accept", "reply"]);
                 TextFrames::default()
             }
         }

@@ -65,14 +65,14 @@ impl Reader<'_> {
             written.allow.into_iter().flatten().filter_map(|allow| self.pattern(allow)).collect();
         // Whoever may come without a certificate may have a session without, unless names are asked for.
         let rule = (asks_names || demand == Demand::Required).then(|| CertificateRule::new(patterns));
-        let revocation_lists = written.crl.and_then(|crl| self.public_pem("tls.client.crl", EXAMPLE_CRL, &crl));
+        let revocation_lists = written.crl.and_then(|crl| self.fresh_pem("tls.client.crl", EXAMPLE_CRL, &crl));
         let authorities = match written.ca {
             None => {
                 self.miss(written.place, "tls.client.ca", EXAMPLE_CA);
                 None
             }
             Some(ca) if ca.get_ref() == "system" => Some(Authorities::System),
-            Some(ca) => self.public_pem("tls.client.ca", EXAMPLE_CA, &ca).map(Authorities::File),
+            Some(ca) => self.fresh_pem("tls.client.ca", EXAMPLE_CA, &ca).map(Authorities::File),
         };
         (authorities.map(|authorities| ClientSettings { authorities, revocation_lists, demand }), rule)
     }
@@ -121,8 +121,7 @@ impl Reader<'_> {
         if let Some((_, value)) = choices.iter().zip(values).find(|(choice, _)| *choice == written.get_ref()) {
             return *value;
         }
-        let mistake = Mistake::Choice { key: key.to_owned(), text: written.get_ref().clone(), choices };
-        self.complain(written.span(), mistake);
+        self.choice(written, key, choices);
         values[0]
     }
 }
