@@ -58,7 +58,8 @@ pub trait Splice {
     /// Whether it is. The others are only for streams that are.
     fn is_bare(&self) -> bool;
 
-    /// Moves at most `limit` bytes from the stream into an empty pipe. 0: the stream has ended.
+    /// Moves at most `limit` bytes from the stream into an empty pipe. 0: the stream has ended, or urgent data is in the way of its end.
+    /// `Interrupted`: there is something that only a read takes. In both cases, a read tells.
     fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe, limit: usize) -> Poll<io::Result<usize>>;
 
     /// Moves what the stream takes from a pipe that is not empty.

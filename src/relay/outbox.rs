@@ -27,7 +27,10 @@ impl Outbox {
 
     /// The next `count` bytes have gone.
     pub(super) fn sent(&mut self, count: usize) {
-        let Some(rest) = &mut self.0 else { return };
+        let Some(rest) = &mut self.0 else {
+            debug_assert_eq!(count, 0, "no more goes than waits");
+            return;
+        };
         rest.sent += count;
         debug_assert!(rest.sent <= rest.bytes.len(), "no more goes than waits");
         if rest.sent >= rest.bytes.len() {

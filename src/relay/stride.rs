@@ -1,6 +1,6 @@
 //! How a target's bytes are taken: copied, or spliced in larger and larger steps.
 //!
-//! To splice costs two calls more than to copy, and a frame is as large as its step. So it pays for a flood of bytes, whose client
+//! To splice costs a call more than to copy, and more where the source is empty then; and a frame is as large as its step. So it pays for a flood of bytes, whose client
 //! takes them as fast as they come: a browser sees a frame only when it has all of it, and on a slow network a megabyte would
 //! be long in coming.
 
