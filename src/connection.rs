@@ -79,6 +79,7 @@ struct Wanted<'a> {
     id: SessionId,
     client: &'a Stream,
     origin: &'a Origin,
+    caller: &'a Caller,
     request: &'a Request<()>,
 }
 
@@ -191,11 +192,11 @@ async fn open(
     let deadline = if requests > 0 { Instant::now() + site.limits.handshake_timeout } else { deadline };
     let id = SessionId::next();
     let forwarded = origin.follow(&request, site);
-    let peer = origin.client;
+    let (peer, caller) = (origin.client, origin.caller(&caller));
     if place.move_to(&origin, site).is_err() {
         return debug_none(peer, site, "too many from its address");
     }
-    let opening = match Opening::from_request(&request, origin.is_tls || client.is_tls()) {
+    let opening = match Opening::from_request(&request, caller.is_encrypted) {
         Ok(opening) => opening,
         Err(error) => {
             if let Some(unlogged) = site.quotas.admit(Kind::RequestRefused, Instant::now().into_std()) {
@@ -216,7 +217,7 @@ async fn open(
         (Ok(()), Service::OutOfOrder) => Err(Refusal::OutOfOrder),
         (Ok(()), Service::Relay(targets)) => {
             let guest = Guest { address: peer.address(), session: id.to_string(), window: window_of(&request) };
-            let wanted = Wanted { id, client: &client, origin: &origin, request: &request };
+            let wanted = Wanted { id, client: &client, origin: &origin, caller: &caller, request: &request };
             reach(targets, &wanted, site, deadline, guest).await
         }
     };
@@ -251,14 +252,12 @@ async fn reach(
     deadline: Instant,
     guest: Guest,
 ) -> Result<(Backend, Option<User>), Refusal> {
-    let Wanted { id, client, origin, request } = *wanted;
-    let identity = client.identity().map(Arc::new);
-    let caller = Caller { peer: origin.client, is_encrypted: origin.is_tls || client.is_tls(), identity };
-    let admitted = site.access.admit(request, &caller, deadline).await?;
+    let Wanted { id, client, origin, caller, request } = *wanted;
+    let admitted = site.access.admit(request, caller, deadline).await?;
     let Resolved { target, token, lease, granted } =
         targets.resolve(&admitted, request, deadline).await.inspect_err(|error| {
             if let Some(guess) = error.guess() {
-                site.access.token_failed(&caller, guess);
+                site.access.token_failed(caller, guess);
             }
         })?;
     let lease = lease.up_to(admitted.until());
@@ -268,7 +267,8 @@ async fn reach(
         _ => site.limits.connect_timeout.min(deadline - Instant::now()),
     };
     let leg = targets.leg();
-    let header = leg.send_proxy().map(|version| introduction::header(version, id, origin, client, request));
+    let identity = caller.identity.as_deref();
+    let header = leg.send_proxy().map(|version| introduction::header(version, id, origin, client, identity, request));
     let reach = targets.reach(granted.as_ref());
     match leg.connect(guest, &target, reach, &header.unwrap_or_default(), limit).await {
         Ok(stream) => {

@@ -24,7 +24,6 @@
 //! | [`systemd`] | the sockets that systemd passes, and what it is told |
 //! | [`replay`] | the target that says again what a recording holds, and the summary of one |
 //! | [`access`] | who may connect |
-//! | [`proxy_protocol`] | what a proxy says of a connection before its first byte, pure |
 //! | `beneath` | files below a directory, and none above it |
 //! | [`tls`] | the first byte, certificates and their renewal, whose certificates of clients are believed |
 //! | [`http`] | requests and files, up to an upgrade |
@@ -34,6 +33,7 @@
 //! | [`splice`] | bytes from socket to socket, past this process |
 //! | [`record`] | what was said in a session, in a file |
 //! | [`websocket`] | the protocol, pure |
+//! | [`proxy_protocol`] | what a proxy says of a connection before its first byte, pure |
 //! | `built_in` | targets of this process itself: the demo's and a replay's |
 //! | [`demo`] | the target that `websockify demo` talks to |
 //! | [`log`] | one line a record, to people, a file and syslog; fields to the journal; and what each kind of record means |

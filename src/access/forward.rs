@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use http::header::{HOST, HeaderName, WWW_AUTHENTICATE};
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
@@ -78,15 +78,16 @@ impl Forward {
         attempt: &Attempt<'_>,
     ) -> Result<Request<Empty<bytes::Bytes>>, SourceError> {
         let Settings { url, headers, .. } = &self.settings;
+        let method = request.method().as_str();
         let mut question = url.get(url.path());
         let scheme = if attempt.caller.is_encrypted { "https" } else { "http" };
         let uri = request.uri().path_and_query().map_or("/", |uri| uri.as_str());
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         question = question
-            .header("X-Original-Method", request.method().as_str())
+            .header("X-Original-Method", method)
             .header("X-Original-URI", uri)
             .header("X-Original-URL", format!("{scheme}://{host}{uri}"))
-            .header("X-Forwarded-Method", Method::as_str(request.method()))
+            .header("X-Forwarded-Method", method)
             .header("X-Forwarded-Proto", scheme)
             .header("X-Forwarded-Host", host)
             .header("X-Forwarded-Uri", uri);

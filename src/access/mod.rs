@@ -139,11 +139,6 @@ pub struct User {
 }
 
 impl Settings {
-    /// Whether a client has to show who it is.
-    pub fn has_proofs(&self) -> bool {
-        self.users.is_some() || self.jwt.is_some() || self.forward_auth.is_some()
-    }
-
     /// The files that hold what is needed to decide, each under its key.
     pub fn pems(&self) -> Vec<(&'static str, &Pem)> {
         let users = self.users.as_ref().and_then(|users| match users {
@@ -192,18 +187,7 @@ impl Access {
 
     /// Of a route that nobody gets past.
     pub fn unguarded() -> Self {
-        Self {
-            allow_clients: None,
-            deny_clients: None,
-            proxies: None,
-            certificate: None,
-            origins: Origins::default(),
-            proofs: Vec::new(),
-            require: Require::All,
-            limiter: Limiter::new(0),
-            challenges: Vec::new(),
-            guards_files: false,
-        }
+        Self::open(&Settings::default(), 0).expect("default settings name no file").0
     }
 
     /// Whether plain requests need [`admit_to_files`](Self::admit_to_files).

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -21,15 +21,14 @@ pub(super) fn gate(site: &Arc<Site>, origin: Origin, caller: &Caller) -> Option<
     }
     let (site, caller) = (Arc::clone(site), caller.clone());
     Some(Rc::new(move |request| {
-        let (site, mut origin, mut caller) = (Arc::clone(&site), origin, caller.clone());
+        let (site, mut origin, caller) = (Arc::clone(&site), origin, caller.clone());
         Box::pin(async move {
-            if origin.follow(&request, &site).is_err() {
+            if let Err(refusal) = origin.follow(&request, &site) {
                 debug!(client = %caller.peer, route = site.name, "a page was refused: the proxy's header cannot be read");
-                let text = "The proxy does not say in a readable way who asks".to_owned();
-                return Err(Barred { status: StatusCode::BAD_REQUEST, text, headers: HeaderMap::new() });
+                let (status, text) = (refusal.status(), refusal.reason().into_owned());
+                return Err(Barred { status, text, headers: HeaderMap::new() });
             }
-            caller.is_encrypted |= origin.is_tls;
-            caller.peer = origin.client;
+            let caller = origin.caller(&caller);
             match admit(&request, &caller, &site).await {
                 Ok(()) => Ok(request),
                 Err(denied) => {

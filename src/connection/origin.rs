@@ -1,8 +1,9 @@
-//! Whose connection it is, when a proxy has made it: the header of the PROXY protocol, read before anything else.
+//! Whose connection it is, when a proxy has made it: by the header of the PROXY protocol, read before anything else, and by the
+//! header of each request.
 //!
-//! A proxy that is trusted and says nothing, or nonsense, gets no session: its clients would all be taken for it, and have its
-//! rights. Whoever is not trusted and sends a header is told apart from a client that speaks no HTTP, for the log's sake: it is
-//! most often a proxy that nobody has named in the route's file.
+//! A proxy that is trusted and owes the former gets no session when it says nothing, or nonsense: its clients would all be taken for
+//! it, and have its rights. One whose request lacks the latter is taken for the client itself. Nobody else is asked: whoever is not
+//! trusted and begins with such a header is told apart by [`crate::tls`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,10 +11,10 @@ use std::net::SocketAddr;
 use http::Request;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-use super::refusal::Refusal;
-use crate::access::Denied;
+use super::refusal::{Refusal, log_denied};
+use crate::access::Caller;
 use crate::http::farewell;
 use crate::log::Kind;
 use crate::proxy_protocol::read::{Header, HeaderError, Origin as Told, Progress, parse};
@@ -72,7 +73,7 @@ impl Origin {
         if !site.access.is_forwarded(&told.client)
             && let Err(denied) = site.access.admits_client(&told.client)
         {
-            log_denied(&told.client, site, &denied);
+            log_denied(&denied, None, told.client, site);
             return None;
         }
         Some(told)
@@ -88,12 +89,10 @@ impl Origin {
         }
         Ok(())
     }
-}
 
-fn log_denied(client: &Peer, site: &Site, denied: &Denied) {
-    if let Some(unlogged) = site.quotas.admit(Kind::ClientDenied, Instant::now().into_std()) {
-        let (kind, unlogged) = (Kind::ClientDenied.id(), (unlogged > 0).then_some(unlogged));
-        info!(kind, %client, route = site.name, unlogged, "refused: {denied}");
+    /// Who asks: as the connection has shown it, and as a proxy tells it.
+    pub(super) fn caller(&self, shown: &Caller) -> Caller {
+        Caller { peer: self.client, is_encrypted: shown.is_encrypted || self.is_tls, identity: shown.identity.clone() }
     }
 }
 

@@ -97,7 +97,7 @@ impl Refusal {
     }
 
     /// What the client is told.
-    fn reason(&self) -> Cow<'static, str> {
+    pub(super) fn reason(&self) -> Cow<'static, str> {
         let reason = match self {
             Self::Access(denied) => return denied.reason().into(),
             Self::Dial { error: DialError::NotAllowed(_), .. } => "This target is not allowed",
@@ -133,7 +133,7 @@ impl Refusal {
         }
     }
 
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Access(denied) => denied.status(),
             Self::Dial { error: DialError::NotAllowed(_), .. } => StatusCode::FORBIDDEN,

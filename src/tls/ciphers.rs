@@ -222,13 +222,12 @@ fn meant(words: &str) -> Option<Vec<usize>> {
 
 /// Whether it is one suite's name in OpenSSL, or the official name of one of ours.
 fn is_suite(word: &str) -> bool {
-    let bulks = || BULKS.split_ascii_whitespace();
     let has_exchange = |exchange: &str| {
         let rest = word.strip_prefix(exchange).and_then(|rest| rest.strip_prefix('-'));
         rest.is_some_and(|rest| is_among(rest, BULKS))
     };
     SUITES.iter().any(|suite| suite.id.as_str() == Some(word))
-        || bulks().any(|bulk| bulk == word)
+        || is_among(word, BULKS)
         || EXCHANGES.split_ascii_whitespace().any(has_exchange)
 }
 

@@ -2,11 +2,10 @@
 //!
 //! It comes out of the TLS session as a value, and by no other way: no header of a request can say it.
 
-use std::fmt;
-
-use aws_lc_rs::digest::{SHA256, digest};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer as _, X509Certificate};
+
+use super::spki::SpkiHash;
 
 /// What a believed certificate says of its owner. Names that are no text are left out: nobody could name them in a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +28,7 @@ impl ClientIdentity {
     /// Out of the certificate's DER. None: it is not understood, though the TLS library believes it.
     pub(super) fn of(certificate: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-        let mut identity = Self { spki_sha256: spki_sha256(&certificate), ..Self::default() };
+        let mut identity = Self { spki_sha256: SpkiHash::of(certificate.public_key().raw).0, ..Self::default() };
         let text = |attribute: &AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
         identity.cn.extend(certificate.subject().iter_common_name().filter_map(text));
         identity.ou.extend(certificate.subject().iter_organizational_unit().filter_map(text));
@@ -53,18 +52,6 @@ impl ClientIdentity {
             .find_map(|names| names.first().cloned())
             .unwrap_or_else(|| format!("key {}", hex(&self.spki_sha256)))
     }
-}
-
-/// As a log names it.
-impl fmt::Display for ClientIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name().fmt(f)
-    }
-}
-
-fn spki_sha256(certificate: &X509Certificate<'_>) -> [u8; 32] {
-    let digest = digest(&SHA256, certificate.public_key().raw);
-    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// In small hexadecimal digits.

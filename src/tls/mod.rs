@@ -2,8 +2,8 @@
 //!
 //! Promise: [`Tls::accept`] turns a connected socket into a [`Stream`] whose bytes are the client's plain ones, whatever
 //! the client chose, or says why not. The first byte decides, so that one port serves both. A certificate that is
-//! renewed on disk is served to the next client without a reload; one that is broken on disk is never served. So are the CAs of
-//! clients and their revocation lists. Sessions keep what they began with. Deadlines are the caller's: dropping the future closes the
+//! renewed on disk is served to the next client without a reload; one that is broken on disk is never served. The same holds
+//! for the CAs of clients and their revocation lists. Sessions keep what they began with. Deadlines are the caller's: dropping the future closes the
 //! socket, and that is all.
 //!
 //! The cryptographic provider is named in `pair.rs`, and its tickets in `handshake.rs`; no process-wide default is installed.

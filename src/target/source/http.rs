@@ -52,7 +52,7 @@ pub enum Format {
     Json,
 }
 
-/// A URL with a place for the token.
+/// A URL, with a place for the token or without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// By TLS.
@@ -63,7 +63,7 @@ pub struct Url {
     pub port: u16,
     /// As the `Host` header has it.
     authority: String,
-    /// Path and query, up to the token.
+    /// Path and query; up to the token, where one goes.
     before: Secret,
     /// And behind it.
     after: Secret,

@@ -1,4 +1,4 @@
-//! A service that tokens are looked up in: where it is, and a connection to it, plain or by TLS.
+//! A service that this program asks, for a token's target or about a client: where it is, and a connection to it, plain or by TLS.
 
 use std::fmt;
 use std::time::Duration;
