@@ -12,6 +12,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from pictures import differing_share
+
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "target/screenshots"
 
 T = TypeVar("T")
@@ -57,3 +59,27 @@ def keep_screenshot(browser: WebDriver, name: str) -> Path:
 def sockets(browser: WebDriver) -> list[dict]:
     """Each WebSocket the page opened: its url, and code and reason once it is closed."""
     return browser.execute_script("return window.recordedSockets")
+
+
+def assert_becomes(
+    browser: WebDriver, take: Callable[[], Image.Image], wanted: Image.Image, name: str
+) -> None:
+    """Wait until every pixel of the picture taken is the one wanted.
+
+    The first frames are rougher than the tolerance: a session that stops half-way is found out.
+    """
+    shown = None
+
+    def equal() -> bool:
+        nonlocal shown
+        shown = take()
+        return differing_share(shown, wanted) == 0
+
+    def what() -> str:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        shown.save(SCREENSHOTS / f"{name}-shown.png")
+        wanted.save(SCREENSHOTS / f"{name}-wanted.png")
+        share = differing_share(shown, wanted)
+        return f"{share:.1%} of {shown.size} differ; see {SCREENSHOTS}/{name}-{{shown,wanted}}.png"
+
+    eventually(browser, equal, what)

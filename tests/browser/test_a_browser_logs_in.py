@@ -7,8 +7,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from conftest import Proxy
 from desktop import Desktop
-from pages import canvas_picture, eventually, keep_screenshot, sockets
-from pictures import differing_share
+from pages import assert_becomes, canvas_picture, keep_screenshot, sockets
 
 USER = ("--auth-plugin=BasicHTTPAuth", "--auth-source=jane:s3c:ret")
 
@@ -41,11 +40,7 @@ def test_novnc_shows_the_desktop_to_who_has_logged_in(
     wanted = desktop.picture()
     proxy = start_proxy(desktop.port, tls=False, more=(*USER, "--web-auth"))
     canvas = connect_novnc(with_password(proxy.url("http"), "s3c%3Aret"))
-    eventually(
-        browser,
-        lambda: differing_share(canvas_picture(browser, canvas), wanted) == 0,
-        "the canvas shows the desktop",
-    )
+    assert_becomes(browser, lambda: canvas_picture(browser, canvas), wanted, "logged-in")
     keep_screenshot(browser, "novnc-logged-in")
     assert [socket["url"] for socket in sockets(browser)] == [proxy.url("ws") + "/websockify"]
     assert " user=jane" in proxy.program.stderr.wait_for(r"session opened[^\n]*")[0]

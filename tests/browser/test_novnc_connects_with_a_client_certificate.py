@@ -13,8 +13,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from conftest import NOVNC, Certificate, Proxy, running_chromium
 from desktop import Desktop
-from pages import canvas_picture, eventually, keep_screenshot, sockets
-from pictures import differing_share
+from pages import assert_becomes, canvas_picture, eventually, keep_screenshot, sockets
 from programs import Program, installed
 
 # Which certificate it shows, Chromium asks its user, or this: no flag and no profile can say it.
@@ -112,11 +111,7 @@ def test_whose_certificate_is_named_sees_the_desktop(
     wanted = desktop.picture()
     proxy = start_proxy(desktop.port, "jane@example.com Joe User9824510")
     canvas = connect_novnc(proxy.url("https"))
-    eventually(
-        browser,
-        lambda: differing_share(canvas_picture(browser, canvas), wanted) == 0,
-        "the desktop's picture on the canvas",
-    )
+    assert_becomes(browser, lambda: canvas_picture(browser, canvas), wanted, "client-certificate")
     keep_screenshot(browser, "novnc-client-certificate")
     url = proxy.url("wss") + "/websockify"
     assert [socket["url"] for socket in sockets(browser)] == [url]

@@ -12,8 +12,8 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from conftest import NOVNC
 from desktop import WrappedDesktop, free_number
-from pages import canvas_picture, eventually, keep_screenshot
-from pictures import colour_card, differing_share
+from pages import assert_becomes, canvas_picture, keep_screenshot
+from pictures import colour_card
 from programs import Program, installed
 
 
@@ -44,11 +44,7 @@ def test_novnc_shows_the_desktop_of_a_vncserver_that_is_wrapped(
     desktop.draw(colour_card((1024, 768)), tmp_path / "card.png")
     wanted = desktop.picture()
     assert wanted.size == (1024, 768)
-    eventually(
-        browser,
-        lambda: differing_share(canvas_picture(browser, canvas), wanted) == 0,
-        lambda: "noVNC shows the desktop",
-    )
+    assert_becomes(browser, lambda: canvas_picture(browser, canvas), wanted, "wrapped")
     keep_screenshot(browser, "wrapped-vncserver")
 
     assert desktop.is_there

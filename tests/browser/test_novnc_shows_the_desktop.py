@@ -12,38 +12,13 @@ from selenium.webdriver.remote.webelement import WebElement
 from conftest import Proxy
 from desktop import Desktop
 from pages import (
-    SCREENSHOTS,
+    assert_becomes,
     canvas_picture,
-    eventually,
     keep_screenshot,
     picture_on_screen,
     sockets,
 )
 from pictures import differing_share
-
-
-def assert_becomes(
-    browser: WebDriver, take: Callable[[], Image.Image], wanted: Image.Image, name: str
-) -> None:
-    """Wait until every pixel of the picture taken is the one wanted.
-
-    The first frames are rougher than the tolerance: a session that stops half-way is found out.
-    """
-    shown = None
-
-    def equal() -> bool:
-        nonlocal shown
-        shown = take()
-        return differing_share(shown, wanted) == 0
-
-    def what() -> str:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        shown.save(SCREENSHOTS / f"{name}-shown.png")
-        wanted.save(SCREENSHOTS / f"{name}-wanted.png")
-        share = differing_share(shown, wanted)
-        return f"{share:.1%} of {shown.size} differ; see {SCREENSHOTS}/{name}-{{shown,wanted}}.png"
-
-    eventually(browser, equal, what)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
