@@ -678,7 +678,6 @@ fn convert_refuses_what_a_file_cannot_say() {
     assert_eq!(outcome("--record / 6080 h:1").exit, Exit::ClassicUsage);
 }
 
-/// What `check` returns, writes, and complains about, with the directory's name taken out.
 #[test]
 fn the_program_of_one_route_is_started_and_stopped() {
     let start = start_directory();
@@ -703,6 +702,7 @@ fn the_program_of_one_route_is_started_and_stopped() {
     }
 }
 
+/// What `check` returns, writes, and complains about, with the directory's name taken out.
 fn check_routes(directory: &Path, names: &[&str]) -> (Exit, String, String) {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     let (mut out, mut problems) = (Vec::new(), Vec::new());

@@ -13,11 +13,6 @@ use crate::support::eventually;
 use crate::support::manager::Manager;
 use crate::support::target::{Target, echo};
 
-fn echoes(client: &mut Client) {
-    client.send_binary(b"hello");
-    assert_eq!(client.read_binary(5), b"hello");
-}
-
 #[test]
 fn sessions_come_by_a_passed_socket_and_the_manager_hears_of_the_daemon_s_life() {
     let mut manager = Manager::new();
@@ -27,7 +22,7 @@ fn sessions_come_by_a_passed_socket_and_the_manager_hears_of_the_daemon_s_life()
     assert_eq!(manager.told(), "READY=1\nSTATUS=0 sessions\n");
     proxy.log_line(&format!("listening on {address}"));
     let mut client = Client::open(address);
-    echoes(&mut client);
+    client.assert_echoes();
     assert_eq!(manager.told(), "STATUS=1 session\n");
 
     proxy.signal(Signal::SIGHUP);
@@ -81,7 +76,7 @@ fn a_broken_route_is_out_of_order_until_a_reload_finds_it_mended() {
     manager.write("vnc", &format!("listen = \"{address}\"\ntarget = \"{}\"", echo()));
     proxy.signal(Signal::SIGHUP);
     assert_eq!(manager.told_of("READY=1"), "READY=1\nSTATUS=0 sessions\n");
-    echoes(&mut Client::open(address));
+    Client::open(address).assert_echoes();
 }
 
 #[test]
@@ -106,7 +101,7 @@ fn a_listen_that_is_not_what_was_passed_is_told_with_the_cure() {
     for part in ["not passed: 6099", &address.to_string(), "systemctl restart websockify@vnc.socket"] {
         assert!(warning.contains(part) && told.contains(part), "{warning}\n{told}");
     }
-    echoes(&mut Client::open(address));
+    Client::open(address).assert_echoes();
 }
 
 /// How to break an activation, and what is then said.
@@ -197,7 +192,7 @@ fn the_right_sockets_beside_a_wrong_one_are_served() {
     let _proxy = manager.spawn(&["vnc"]);
     assert!(manager.told().contains("a datagram socket"));
     let mut client = Client::open(address);
-    echoes(&mut client);
+    client.assert_echoes();
     let told = manager.told_of("1 session");
     assert!(told.contains("a datagram socket"), "{told}");
 }
@@ -215,8 +210,8 @@ fn clients_of_a_socket_that_is_for_no_route_are_told_and_the_others_served() {
     let told = manager.told();
     assert!(told.contains(&problem) && told.contains("FileDescriptorName="), "{told}");
     proxy.log_line(&format!("ERROR {problem}"));
-    echoes(&mut Client::open(first));
-    echoes(&mut Client::open(second));
+    Client::open(first).assert_echoes();
+    Client::open(second).assert_echoes();
     assert_eq!(Client::connect(stray).request("/", &[]).status, 503);
 }
 

@@ -1,12 +1,12 @@
 //! Peers that vanish without a word, as when a cable is cut: the proxy and its peers have networks of their own, with a cable
 //! between them.
 
+use std::fmt::Display;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::command::run;
-use crate::support::pass;
 use crate::support::proxy::{BINARY, Proxy};
 
 /// A target that says nothing, and a client of it by the proxy that answers pings; each says when it is there.
@@ -41,9 +41,9 @@ struct Peer {
 }
 
 impl Peer {
-    /// Runs `script` with `sh`, in the networks of the proxy; python3 gets [`PEER`] as `$0`.
+    /// Runs these words in the networks of the proxy.
     fn start(proxy: &Proxy, arguments: &[&str]) -> Self {
-        let mut child = inside(proxy)
+        let mut child = inside(proxy.pid())
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -67,10 +67,10 @@ impl Drop for Peer {
     }
 }
 
-/// A command in the networks of the proxy.
-fn inside(proxy: &Proxy) -> Command {
+/// A command in the networks of a process.
+fn inside(pid: impl Display) -> Command {
     let mut command = Command::new("nsenter");
-    command.args(["--preserve-credentials", "--user", "--net", "--target", &proxy.pid().to_string()]);
+    command.args(["--preserve-credentials", "--user", "--net", "--target", &pid.to_string()]);
     command
 }
 
@@ -95,7 +95,7 @@ fn cable(target: &str, more: &str) -> (Proxy, Peer, tempfile::TempDir) {
                   exec python3 -c \"$0\" \"$kind\" 10.9.0.1";
     let mut peer = Peer::start(&proxy, &["unshare", "--net", "sh", "-c", script, PEER]);
     let pid = peer.line();
-    succeed(inside(&proxy).args(["ip", "link", "set", "there", "netns", &pid]));
+    succeed(inside(proxy.pid()).args(["ip", "link", "set", "there", "netns", &pid]));
     (proxy, peer, directory)
 }
 
@@ -103,25 +103,8 @@ fn cable(target: &str, more: &str) -> (Proxy, Peer, tempfile::TempDir) {
 fn cut(proxy: &Proxy, peer: &Peer) {
     let neighbour =
         ["ip", "neigh", "replace", "10.9.0.2", "lladdr", "02:00:00:00:00:02", "dev", "here", "nud", "permanent"];
-    succeed(inside(proxy).args(neighbour));
-    let there = peer.child.id().to_string();
-    succeed(
-        Command::new("nsenter")
-            .args(["--preserve-credentials", "--user", "--net", "--target", &there])
-            .args(["ip", "link", "set", "there", "down"]),
-    );
-}
-
-/// The line of the log, when it comes within `limit`.
-fn line_within(proxy: &Proxy, needle: &str, limit: Duration) -> (String, Duration) {
-    let started = Instant::now();
-    loop {
-        if let Some(line) = proxy.log_lines().into_iter().find(|line| line.contains(needle)) {
-            return (line, started.elapsed());
-        }
-        assert!(started.elapsed() < limit, "no '{needle}' within {limit:?}");
-        pass(Duration::from_millis(50));
-    }
+    succeed(inside(proxy.pid()).args(neighbour));
+    succeed(inside(peer.child.id()).args(["ip", "link", "set", "there", "down"]));
 }
 
 #[test]
@@ -133,7 +116,9 @@ fn a_client_that_is_cut_off_is_ended_and_told_of() {
     assert_eq!(client.line(), "open");
     proxy.log_line("session opened");
     cut(&proxy, &client);
-    let (line, took) = line_within(&proxy, "session ended: client did not answer a ping", Duration::from_secs(40));
+    let cut_off = Instant::now();
+    let line = proxy.log_line_within("session ended: client did not answer a ping", Duration::from_secs(40));
+    let took = cut_off.elapsed();
     assert!(line.contains(" closed_by=proxy ") && line.contains(" close_code=1001 "), "{line}");
     assert!(took > Duration::from_secs(8), "{took:?}: its answers were on their way until then");
 }
@@ -147,14 +132,15 @@ fn a_target_that_is_cut_off_is_noticed_within_a_minute_or_so_although_nothing_is
     let mut client = Peer::start(&proxy, &["python3", "-c", PEER, "client", "10.9.0.1"]);
     assert_eq!(client.line(), "open");
     cut(&proxy, &target);
-    let (line, took) = line_within(&proxy, "session ended: target connection reset", Duration::from_secs(100));
+    let cut_off = Instant::now();
+    let line = proxy.log_line_within("session ended: target connection reset", Duration::from_secs(100));
+    let took = cut_off.elapsed();
     assert!(line.contains(" closed_by=target ") && line.contains(" close_code=1011 "), "{line}");
     assert!(took > Duration::from_secs(50), "{took:?}: three probes were sent");
 }
 
-/// What a route's file need not say.
 #[test]
-fn clients_of_a_route_are_pinged_unless_its_file_says_otherwise() {
+fn the_heartbeat_of_a_route_is_a_time_or_off() {
     let directory = tempfile::tempdir().unwrap();
     let checked = |heartbeat: &str| {
         let text = format!("listen = \"6080\"\ntarget = \"127.0.0.1:1\"\n[websocket]\n{heartbeat}\n");

@@ -19,12 +19,6 @@ fn ask(proxy: &Proxy, request: &str) -> (u16, String) {
     (head.status, head.text.to_lowercase())
 }
 
-#[track_caller]
-fn assert_echoes(client: &mut Client) {
-    client.send_binary(b"hello");
-    assert_eq!(client.read_binary(5), b"hello");
-}
-
 #[test]
 fn of_the_subprotocols_that_are_offered_binary_is_chosen_before_base64() {
     let proxy = start();
@@ -97,7 +91,7 @@ fn any_path_and_query_lead_to_the_target() {
     for path in ["/", "/websockify", "/a/b/../c", "/?token=abc&x=%20", "/%7Euser/%C3%A4", long.as_str()] {
         let mut client = Client::connect(proxy.address());
         assert_eq!(client.request(path, &[]).status, 101, "{path}");
-        assert_echoes(&mut client);
+        client.assert_echoes();
     }
 }
 
@@ -116,7 +110,7 @@ fn other_forms_of_the_request_will_do() {
         let mut client = Client::connect(proxy.address());
         client.send(request.as_bytes());
         assert_eq!(client.read_head().status, 101, "{request}");
-        assert_echoes(&mut client);
+        client.assert_echoes();
     }
 }
 
@@ -128,7 +122,7 @@ fn a_request_may_come_byte_by_byte() {
         client.send(&[byte]);
     }
     assert_eq!(client.read_head().status, 101);
-    assert_echoes(&mut client);
+    client.assert_echoes();
 }
 
 /// What is read together with the request must not stay in the parser of requests.

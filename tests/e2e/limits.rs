@@ -17,17 +17,11 @@ fn assert_waits(client: &mut Client) {
     client.stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
 }
 
-#[track_caller]
-fn assert_echoes(client: &mut Client) {
-    client.send_binary(b"hello");
-    assert_eq!(client.read_binary(5), b"hello");
-}
-
 #[test]
 fn exactly_as_many_connections_as_allowed_are_served_and_the_next_waits_its_turn() {
     let proxy = serve(echo(), "[limits]\nconnections = 3");
     let mut served: Vec<Client> = (0..3).map(|_| Client::open(proxy.address())).collect();
-    served.iter_mut().for_each(assert_echoes);
+    served.iter_mut().for_each(Client::assert_echoes);
     assert_eq!(count(&proxy, "the route is full"), 0, "nobody waits yet");
     let mut waiting = Client::connect(proxy.address());
     waiting.send(upgrade_request("/", &[]).as_bytes());
@@ -35,15 +29,15 @@ fn exactly_as_many_connections_as_allowed_are_served_and_the_next_waits_its_turn
     behind.send(upgrade_request("/", &[]).as_bytes());
     proxy.log_line("the route is full: clients wait");
     assert_waits(&mut waiting);
-    served.iter_mut().for_each(assert_echoes);
+    served.iter_mut().for_each(Client::assert_echoes);
 
     drop(served.pop());
     assert_eq!(waiting.read_head().status, 101);
-    assert_echoes(&mut waiting);
+    waiting.assert_echoes();
     assert_waits(&mut behind);
     drop(served);
     assert_eq!(behind.read_head().status, 101);
-    assert_echoes(&mut behind);
+    behind.assert_echoes();
 }
 
 #[test]
@@ -63,14 +57,14 @@ fn one_address_gets_no_more_connections_than_its_share() {
 
     let mut other = Client::connect_from([127, 0, 0, 2], None, proxy.address());
     other.upgrade();
-    assert_echoes(&mut other);
-    assert_echoes(&mut second);
+    other.assert_echoes();
+    second.assert_echoes();
     drop(first);
     let mut next = eventually("a place is free again", || {
         let mut next = Client::connect(proxy.address());
         (next.request("/", &[]).status == 101).then_some(next)
     });
-    assert_echoes(&mut next);
+    next.assert_echoes();
 }
 
 /// Silent connections of one address would otherwise take all places, for the handshake's time each.
@@ -84,7 +78,7 @@ fn one_address_cannot_take_the_places_of_all() {
         (0..16).map(|_| Client::connect_from([127, 0, 0, 9], None, proxy.address())).collect();
     let mut other = Client::connect(proxy.address());
     other.upgrade();
-    assert_echoes(&mut other);
+    other.assert_echoes();
     // The two of its share may be silent for the handshake's time, all others are gone before.
     let gone = |client: &mut Client| matches!(client.stream.read(&mut [0]), Ok(0) | Err(_));
     assert!(silent.iter_mut().skip(2).all(gone));
@@ -120,7 +114,7 @@ fn too_few_descriptors_for_all_connections_are_told_at_the_start_and_recordings_
     let warning = recorded.log_line("fewer descriptors are allowed than limits.connections may need");
     assert!(warning.contains("WARN") && warning.contains("limit=300") && warning.contains("needed=316"), "{warning}");
     let plain = start("");
-    assert_echoes(&mut Client::open(plain.address()));
+    Client::open(plain.address()).assert_echoes();
     assert_eq!(count(&plain, "fewer descriptors"), 0, "296 suffice");
 }
 
@@ -141,7 +135,7 @@ fn a_want_of_descriptors_is_told_once_burns_nothing_and_is_over_when_it_is_over(
 
         let (cpu, start) = (proxy.cpu_time(), Instant::now());
         while start.elapsed() < Duration::from_secs(2) {
-            assert_echoes(&mut session); // a session that is there already is not touched
+            session.assert_echoes(); // a session that is there already is not touched
             crate::support::pass(Duration::from_millis(200));
         }
         let burnt = proxy.cpu_time().saturating_sub(cpu);
@@ -152,7 +146,7 @@ fn a_want_of_descriptors_is_told_once_burns_nothing_and_is_over_when_it_is_over(
             let mut client = Client::connect(proxy.address());
             // The first ones may still find no descriptor for their target.
             if client.request("/", &[]).status == 101 {
-                assert_echoes(&mut client);
+                client.assert_echoes();
             }
             (count(&proxy, "accepting again") > episode).then_some(())
         });

@@ -41,11 +41,6 @@ fn connect(proxy: &Proxy, source: [u8; 4], header: &[u8]) -> Client {
     client
 }
 
-fn assert_echoes<S: std::io::Read + std::io::Write>(client: &mut Client<S>) {
-    client.send_binary(b"hello");
-    assert_eq!(client.read_binary(5), b"hello");
-}
-
 /// That the connection ends without a byte.
 fn assert_closed(mut client: Client) {
     let mut answer = Vec::new();
@@ -59,7 +54,7 @@ fn a_client_is_known_by_the_address_that_its_proxy_tells() {
     for (header, address) in [(line("192.0.2.7"), "192.0.2.7"), (binary(0x21, [192, 0, 2, 8], b""), "192.0.2.8")] {
         let mut client = connect(&proxy, PROXY, &header);
         client.upgrade();
-        assert_echoes(&mut client);
+        client.assert_echoes();
         let opened = proxy.log_line(&format!(" client={address}:56324 "));
         assert!(opened.contains("session opened") && opened.contains(" proxy=127.0.0.2:"), "{opened}");
         client.send_close(1000, "");
@@ -83,7 +78,7 @@ fn a_header_may_come_byte_by_byte_and_in_one_piece_with_the_request() {
         let whole = [&header[..], upgrade_request("/", &[]).as_bytes()].concat();
         let mut quick = connect(&proxy, PROXY, &whole);
         assert_eq!(quick.read_head().status, 101);
-        assert_echoes(&mut quick);
+        quick.assert_echoes();
     }
 }
 
@@ -95,7 +90,7 @@ fn tls_begins_behind_the_header() {
     stream.write_all(&binary(0x21, [192, 0, 2, 7], b"")).unwrap();
     let mut client = route.over(stream);
     client.upgrade();
-    assert_echoes(&mut client);
+    client.assert_echoes();
     assert!(route.proxy.log_line("session opened").contains(" client=192.0.2.7:56324 "));
 }
 
@@ -190,7 +185,7 @@ fn forwarded(proxy: &Proxy, source: [u8; 4], headers: &[(&str, &str)]) -> u16 {
     let mut client = Client::connect_from(source, None, proxy.address());
     let status = client.request("/", headers).status;
     if status == 101 {
-        assert_echoes(&mut client);
+        client.assert_echoes();
     }
     status
 }
@@ -243,13 +238,8 @@ fn files_too_are_for_those_who_may_connect() {
     for (address, status) in
         [("192.0.2.7", 200), ("192.0.2.66", 403), ("192.0.2.8", 200), ("198.51.100.9", 403), ("x", 400)]
     {
-        client.send(format!("GET /page.txt HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n").as_bytes());
-        let head = client.read_head();
-        assert_eq!(head.status, status, "{address}");
-        let length =
-            head.text.to_lowercase().split("content-length: ").nth(1).unwrap().split('\r').next().unwrap().parse();
-        let mut body = vec![0; length.unwrap()];
-        client.stream.read_exact(&mut body).unwrap();
+        let answer = client.fetch("GET", "/page.txt", &[("X-Forwarded-For", address)]);
+        assert_eq!(answer.head.status, status, "{address}");
     }
 }
 
@@ -266,7 +256,7 @@ fn proxies_may_come_by_a_unix_socket() {
     stream.write_all(&line("192.0.2.7")).unwrap();
     let mut client = Client { stream };
     client.upgrade();
-    assert_echoes(&mut client);
+    client.assert_echoes();
     let opened = proxy.log_line("session opened");
     assert!(opened.contains(" client=192.0.2.7:56324 ") && opened.contains(" proxy=unix "), "{opened}");
 }

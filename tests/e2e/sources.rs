@@ -16,15 +16,13 @@ use crate::support::target::echo;
 /// That bytes go through and come back.
 fn assert_echoes(address: SocketAddr) {
     let mut client = Client::open(address);
-    client.send_binary(b"hello");
-    assert_eq!(client.read_binary(5), b"hello");
+    client.assert_echoes();
 }
 
 fn assert_echoes_at(path: &Path) {
     let mut client = Client { stream: UnixStream::connect(path).unwrap() };
     client.upgrade();
-    client.send_binary(b"hello");
-    assert_eq!(client.read_binary(5), b"hello");
+    client.assert_echoes();
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::support::proxy::Proxy;
 use crate::support::service::{HttpService, Redis, reply};
 use crate::support::target::echo;
 use crate::support::tls::SelfSigned;
-use crate::support::token::{leads_to, named};
+use crate::support::token::{leads_to, named, open};
 
 const ORIGIN: (&str, &str) = ("Origin", "http://localhost:6080");
 const HERE: &str = "[targets]\nallow = [\"127.0.0.0/8\"]";
@@ -29,17 +29,6 @@ fn by_token(tokens: &str) -> Proxy {
 
 fn status(proxy: &Proxy, token: &str) -> u16 {
     Client::connect(proxy.address()).request(&format!("/?token={token}"), &[]).status
-}
-
-fn open(proxy: &Proxy, token: &str) -> Client {
-    let mut client = Client::connect(proxy.address());
-    assert_eq!(client.request(&format!("/?token={token}"), &[]).status, 101, "{token}");
-    client
-}
-
-fn assert_echoes(client: &mut Client) {
-    client.send_binary(b"hello");
-    assert_eq!(client.read_binary(5), b"hello");
 }
 
 #[test]
@@ -57,18 +46,18 @@ fn a_service_is_asked_by_http_and_answers_with_text_or_json() {
         reply(wire, "200 OK", &format!("{{\"host\": \"127.0.0.1\", \"port\": {port}}}"));
     });
     let route = by_token(&format!("source = \"http://{}/vnc/%s\"", text.address));
-    assert_echoes(&mut open(&route, "one"));
+    open(&route, "one").assert_echoes();
     assert_eq!(status(&route, "none"), 404);
     assert_eq!(status(&route, "two"), 404);
     assert_eq!(status(&route, "odd"), 503);
     route.log_line("what it says is no target: '<html>' is not a target");
     let source = format!("--token-source=http://{}/?key=a%20b&token=%s", json.address);
     let classic = ["--token-plugin=JSONTokenApi", &source, "--allow-target=127.0.0.0/8", "127.0.0.1:0"];
-    assert_echoes(&mut open(&Proxy::classic(&classic), "two"));
+    open(&Proxy::classic(&classic), "two").assert_echoes();
     let source = format!("--token-source=http://me:s%3Acret@{}/vnc/%s", text.address);
     let classic = ["--token-plugin=BaseTokenAPI", &source, "--allow-target=127.0.0.0/8", "127.0.0.1:0"];
     let proxy = Proxy::classic(&classic);
-    assert_echoes(&mut open(&proxy, "one"));
+    open(&proxy, "one").assert_echoes();
     let head = text.heads().pop().unwrap().to_lowercase();
     // printf %s me:s:cret | base64
     assert!(
@@ -126,7 +115,7 @@ fn a_service_that_is_slow_or_hangs_or_lies_costs_a_bounded_time_and_no_session()
         assert!(line.contains(" WARN refused: the token source cannot say"), "{line}");
     }
     assert_eq!(status(&route, "hangs"), 503);
-    assert_echoes(&mut running);
+    running.assert_echoes();
     let asked = service.heads().iter().filter(|head| head.starts_with("GET /?t=good ")).count();
     assert_eq!(asked, 1, "a redirect was followed");
 }
@@ -183,7 +172,7 @@ fn a_running_session_echoes_while_lookups_hang() {
     let mut echoes: Vec<Duration> = (0..200)
         .map(|_| {
             let began = Instant::now();
-            assert_echoes(&mut running);
+            running.assert_echoes();
             began.elapsed()
         })
         .collect();
@@ -205,7 +194,7 @@ fn a_service_by_tls_must_be_who_it_says_it_is() {
     let service = HttpService::start_tls(&certificate, move |_, wire| reply(wire, "200 OK", &target.to_string()));
     let ca = format!("ca = \"{}\"", certificate.certificate.display());
     let named = |host: &str| format!("source = \"https://{host}:{}/%s\"", service.address.port());
-    assert_echoes(&mut open(&by_token(&format!("{}\n{ca}", named("localhost"))), "x"));
+    open(&by_token(&format!("{}\n{ca}", named("localhost"))), "x").assert_echoes();
     // The certificate is not for the address; and nobody of the system's has signed it.
     for tokens in [format!("{}\n{ca}", named("127.0.0.1")), named("localhost")] {
         let route = by_token(&tokens);
@@ -303,10 +292,10 @@ fn a_jwt_says_where_it_leads_and_how_long() {
             "--allow-target=127.0.0.1",
             "127.0.0.1:0",
         ]);
-        assert_echoes(&mut open(&proxy, &good));
+        open(&proxy, &good).assert_echoes();
     }
     let route = by_token(&format!("source = \"jwt:{}\"", issuer.path("public.pem")));
-    assert_echoes(&mut open(&route, &good));
+    open(&route, &good).assert_echoes();
     let public = fs::read(issuer.path("public.pem")).unwrap();
     let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode(claims("")));
     let (signed, signature) = good.rsplit_once('.').unwrap();
@@ -342,12 +331,12 @@ fn a_session_ends_with_its_token_where_the_route_says_so() {
     let (short, long) = (issuer.rs256(&claims(now + 6)), issuer.rs256(&claims(now + 6000)));
     let mut session = open(&ending, &short);
     let (mut other, mut lasting) = (open(&ending, &long), open(&lasting, &short));
-    assert_echoes(&mut session);
+    session.assert_echoes();
     assert_eq!(session.read_close(), (1008, "The token has expired".to_owned()));
     let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     assert!(ended >= now + 6, "{} s too early", now + 6 - ended);
-    assert_echoes(&mut other);
-    assert_echoes(&mut lasting);
+    other.assert_echoes();
+    lasting.assert_echoes();
     drop(session);
     ending.log_line("session ended: token expired");
 }
@@ -374,7 +363,7 @@ fn a_symmetric_key_signs_jwts_and_is_changed_while_sessions_run() {
         assert!(began.elapsed() < Duration::from_secs(40), "the new key was not seen");
     }
     assert_eq!(status(&route, &issuer.hs256(&old, &claims)), 404);
-    assert_echoes(&mut running);
+    running.assert_echoes();
 }
 
 #[test]
@@ -422,14 +411,14 @@ fn redis_has_tokens_as_keys() {
         ])
     };
     let plain = classic(&format!("127.0.0.1:{port}::\"s3cret:pass\""));
-    assert_echoes(&mut open(&plain, "one"));
-    assert_echoes(&mut open(&plain, "two"));
+    open(&plain, "one").assert_echoes();
+    open(&plain, "two").assert_echoes();
     assert_eq!(status(&plain, "three"), 404);
     assert_eq!(status(&plain, "odd"), 503);
     assert_eq!(status(&plain, "list"), 503);
     plain.log_line("it answers: WRONGTYPE");
     let namespace = classic(&format!("127.0.0.1:{port}:3:\"s3cret:pass\":\"vnc:ns\""));
-    assert_echoes(&mut open(&namespace, "three"));
+    open(&namespace, "three").assert_echoes();
     assert_eq!(status(&namespace, "one"), 404);
     let wrong = classic(&format!("127.0.0.1:{port}:0:wrong"));
     assert_eq!(status(&wrong, "one"), 503);
@@ -510,7 +499,7 @@ fn a_database_that_redis_does_not_have_is_told_to_the_client_and_in_the_log() {
     route.log_line("it answers: ERR DB index is out of range");
     assert_eq!(status(&route, "one"), 503);
     redis.say(&["SELECT 3", &format!("SET one {}", echo())]);
-    assert_echoes(&mut open(&by_token(&format!("source = \"redis://127.0.0.1:{}/3\"", redis.port)), "one"));
+    open(&by_token(&format!("source = \"redis://127.0.0.1:{}/3\"", redis.port)), "one").assert_echoes();
 }
 
 #[test]
@@ -521,7 +510,7 @@ fn redis_by_tls_must_be_who_it_says_it_is() {
     redis.say(&[&format!("SET one {}", echo())]);
     let source = |host: &str| format!("source = \"rediss://{host}:{}\"", redis.port);
     let ca = format!("ca = \"{}\"", certificate.certificate.display());
-    assert_echoes(&mut open(&by_token(&format!("{}\n{ca}", source("localhost"))), "one"));
+    open(&by_token(&format!("{}\n{ca}", source("localhost"))), "one").assert_echoes();
     for tokens in [source("localhost"), format!("{}\n{ca}", source("127.0.0.1"))] {
         let route = by_token(&tokens);
         assert_eq!(status(&route, "one"), 503, "{tokens}");
@@ -548,10 +537,10 @@ fn redis_may_be_killed_and_started_again_and_hang_and_no_session_notices() {
     redis.restart();
     redis.say(&[&fill]);
     // The connection of before is broken, which nobody needs to know.
-    assert_echoes(&mut open(&route, "one"));
+    open(&route, "one").assert_echoes();
     redis.restart();
     redis.say(&[&fill]);
-    assert_echoes(&mut open(&route, "one"));
+    open(&route, "one").assert_echoes();
 
     redis.signal(Signal::SIGSTOP);
     let began = Instant::now();
@@ -570,8 +559,8 @@ fn redis_may_be_killed_and_started_again_and_hang_and_no_session_notices() {
     redis.signal(Signal::SIGCONT);
     // What it answers now to those who gave up is nobody else's answer.
     assert_eq!(status(&route, "unknown"), 404);
-    assert_echoes(&mut open(&route, "one"));
-    assert_echoes(&mut running);
+    open(&route, "one").assert_echoes();
+    running.assert_echoes();
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::support::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::service::{HttpService, Redis, reply};
 use crate::support::target::echo;
+use crate::support::token::{self, open};
 
 /// A route whose sessions end with their tokens, which are looked at each second.
 fn ending(source: &str) -> Proxy {
@@ -21,34 +22,20 @@ fn ending(source: &str) -> Proxy {
 }
 
 fn by_token(source: &str, more: &str) -> Proxy {
-    Proxy::serve(&format!(
-        "listen = \"127.0.0.1:0\"\n[tokens]\nsource = \"{source}\"\n{more}\n[targets]\nallow = [\"127.0.0.0/8\", \"unix:/\"]\n"
-    ))
-}
-
-fn open(proxy: &Proxy, token: &str) -> Client {
-    let mut client = Client::connect(proxy.address());
-    assert_eq!(client.request(&format!("/?token={token}"), &[]).status, 101, "{token}");
-    client
-}
-
-#[track_caller]
-fn lives(client: &mut Client) {
-    client.send_binary(b"hello");
-    assert_eq!(client.read_binary(5), b"hello");
+    token::by_token(source, &format!("{more}\n[targets]\nallow = [\"127.0.0.0/8\", \"unix:/\"]"))
 }
 
 /// That of two sessions one ends when `withdraw` has taken its token away, and the other does not.
 #[track_caller]
 fn ends_without_its_token(proxy: &Proxy, withdraw: impl FnOnce()) {
     let (mut one, mut other) = (open(proxy, "one"), open(proxy, "other"));
-    lives(&mut one);
+    one.assert_echoes();
     withdraw();
     assert_eq!(one.read_close(), (1008, "The token was withdrawn".to_owned()));
     drop(one);
     let line = proxy.log_line("session ended: token withdrawn");
     assert!(line.contains(" closed_by=proxy "), "{line}");
-    lives(&mut other);
+    other.assert_echoes();
 }
 
 fn write_both(path: &Path, target: SocketAddr) {
@@ -131,7 +118,7 @@ fn a_session_ends_when_redis_has_its_key_no_more_and_not_when_redis_is_gone() {
     redis.kill();
     // Long enough for some looks: nothing tells of those.
     crate::support::pass(Duration::from_secs(4));
-    lives(&mut running);
+    running.assert_echoes();
     redis.restart();
     redis.say(&[user]); // the keys are still missing, but nobody who may ask was there to see it
     say(&redis, &fill());
@@ -155,7 +142,7 @@ fn a_service_that_fails_or_forgets_for_a_moment_ends_no_session() {
     let route = by_token(&source, "end-sessions = true\nrecheck-interval = \"1s\"\ntimeout = \"700ms\"");
     let mut session = open(&route, "x");
     eventually("the service is asked again and again", || (looks.load(Ordering::Relaxed) >= 7).then_some(()));
-    lives(&mut session);
+    session.assert_echoes();
 }
 
 #[test]
@@ -171,7 +158,7 @@ fn many_sessions_of_a_token_cost_one_look_and_none_when_they_are_over() {
     let most = began.elapsed().as_millis() / 900 + 1;
     assert!(looks() as u128 <= most, "{} looks in {:?}", looks(), began.elapsed());
     for session in &mut sessions {
-        lives(session);
+        session.assert_echoes();
     }
     drop(sessions);
     for number in 0..40 {
@@ -196,7 +183,7 @@ fn sessions_outlive_their_tokens_where_the_route_does_not_say_otherwise() {
         assert_eq!(client.request(&format!("/?token={token}"), &[]).status, 404, "{token}");
     }
     crate::support::pass(Duration::from_secs(4));
-    lives(&mut session);
+    session.assert_echoes();
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A certificate authority, as administrators run one with openssl, and TLS clients with its certificates.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -12,11 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
-use super::client::Client;
-use super::tls::TlsStream;
+use super::client::{Client, upgrade_request};
+use super::tls::{TlsStream, shake_hands};
 
 const CONFIGURATION: &str = "\
 [ca]
@@ -223,25 +222,13 @@ impl Visitor {
 
     /// Connects. That a certificate is refused shows in TLS 1.3 only when something is read.
     pub fn connect(&self, address: SocketAddr) -> io::Result<Client<TlsStream>> {
-        let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone()).unwrap();
-        let mut stream = StreamOwned::new(session, Client::connect(address).stream);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
-        Ok(Client { stream })
+        shake_hands(Arc::clone(&self.config), self.name.clone(), Client::connect(address).stream)
     }
 
     /// The status of an upgrade with these headers; the error of a handshake of TLS that failed.
     pub fn status(&self, address: SocketAddr, headers: &[(&str, &str)]) -> io::Result<u16> {
         let mut client = self.connect(address)?;
-        let mut request =
-            "GET /websockify HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                .to_owned();
-        for (name, value) in headers {
-            write!(request, "{name}: {value}\r\n").unwrap();
-        }
-        client.stream.write_all(format!("{request}\r\n").as_bytes())?;
+        client.stream.write_all(upgrade_request("/websockify", headers).as_bytes())?;
         let mut head = [0; 12]; // HTTP/1.1 403
         client.stream.read_exact(&mut head)?;
         Ok(std::str::from_utf8(&head[9..]).unwrap().parse().unwrap())

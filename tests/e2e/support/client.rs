@@ -80,6 +80,13 @@ impl Client {
 }
 
 impl<S: Read + Write> Client<S> {
+    /// Says hello, and hears it from a target that echoes.
+    #[track_caller]
+    pub fn assert_echoes(&mut self) {
+        self.send_binary(b"hello");
+        assert_eq!(self.read_binary(5), b"hello");
+    }
+
     /// The handshake of RFC 6455, which must succeed.
     pub fn upgrade(&mut self) -> Head {
         let head = self.request("/websockify", &[]);

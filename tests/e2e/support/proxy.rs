@@ -107,7 +107,16 @@ impl Proxy {
 
     /// The line after `n` others with `needle` in it, waited for.
     pub fn nth_log_line(&self, needle: &str, n: usize) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        self.line_within(needle, n, PATIENCE)
+    }
+
+    /// The first line with `needle` in it, of which is known that it takes its time.
+    pub fn log_line_within(&self, needle: &str, limit: Duration) -> String {
+        self.line_within(needle, 0, limit)
+    }
+
+    fn line_within(&self, needle: &str, n: usize, limit: Duration) -> String {
+        let deadline = Instant::now() + limit;
         let mut log = self.log.lines.lock().unwrap();
         loop {
             if let Some(line) = log.lines.iter().filter(|line| line.contains(needle)).nth(n) {

@@ -108,14 +108,21 @@ impl SelfSigned {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let name = ServerName::try_from("localhost").unwrap();
-        let session = ClientConnection::new(Arc::new(config), name).unwrap();
-        let mut stream = StreamOwned::new(session, stream);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
-        Ok(Client { stream })
+        shake_hands(Arc::new(config), ServerName::try_from("localhost").unwrap(), stream)
     }
+}
+
+/// A client of TLS on a connection that is there.
+pub fn shake_hands(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    stream: TcpStream,
+) -> std::io::Result<Client<TlsStream>> {
+    let mut stream = StreamOwned::new(ClientConnection::new(config, name).unwrap(), stream);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(Client { stream })
 }
 
 /// What a port answers to the beginning of a TLS handshake, up to the end of the connection.

@@ -37,6 +37,13 @@ pub fn is_refused(proxy: &Proxy, path: &str, status: u16) {
     assert_eq!(ask(proxy, path, &[]).0, status, "{path}");
 }
 
+/// A session by a token.
+pub fn open(proxy: &Proxy, token: &str) -> Client {
+    let mut client = Client::connect(proxy.address());
+    assert_eq!(client.request(&format!("/?token={token}"), &[]).status, 101, "{token}");
+    client
+}
+
 /// A route whose tokens come from `source`; `more` is TOML for the table `[tokens]` and what follows.
 pub fn by_token(source: &str, more: &str) -> Proxy {
     Proxy::serve(&format!("listen = \"127.0.0.1:0\"\n[tokens]\nsource = \"{source}\"\n{more}\n"))
