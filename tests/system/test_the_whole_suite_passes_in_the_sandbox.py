@@ -47,7 +47,9 @@ IN_A_NAMESPACE = (
 )
 # What cannot run there, and why; by the beginning of the name.
 ELSEWHERE = {
-    "programs::": "programs are wrapped by a command line here, which is no unit's",
+    "programs::classic::": "programs are wrapped by a command line here, which is no unit's",
+    "programs::routes::": "they need the preload library, python3 and a compiler",
+    "programs::per_session::": "not tried here yet",
     "record::a_full_disk": "the test mounts a disk, as root",
     "authentication::hashes_of_htpasswd": "htpasswd and mkpasswd are not in the machines",
     "client_certificates::": "openssl, which makes the certificates, is not in the machines",
