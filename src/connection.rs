@@ -8,6 +8,7 @@ mod gate;
 mod introduction;
 mod origin;
 mod place;
+mod reach;
 mod refusal;
 mod unfinished;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, header};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Result as IoResult};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
@@ -24,12 +25,12 @@ use tracing::{debug, info, warn};
 use self::gate::gate;
 use self::origin::Origin;
 use self::place::{AddressPlace, TooMany};
+use self::reach::{Backend, Wanted, reach};
 use self::refusal::Refusal;
 use self::unfinished::Unfinished;
 use crate::access::{Caller, User};
 use crate::http::{Head, Incoming, Plain, next_upgrade, refuse};
 use crate::log::Kind;
-use crate::program::session::{Guest, Window};
 use crate::relay::drive::drive;
 use crate::relay::end::{Cause, End};
 use crate::relay::tunnel::{Settings, Tunnel};
@@ -38,12 +39,8 @@ use crate::server::stop::Stop;
 use crate::server::worker::{Job, Place};
 use crate::session::SessionId;
 use crate::socket::{Peer, Socket};
-use crate::target::Target;
-use crate::target::grants::Use;
 use crate::target::lease::{Lease, Over};
-use crate::target::targets::{Resolved, Targets};
-use crate::target::token::TokenName;
-use crate::tls::{AcceptError, Outward, Stream};
+use crate::tls::{AcceptError, Stream};
 use crate::websocket::codec::Protocol;
 use crate::websocket::handshake::hixie::KEY3_BYTES;
 use crate::websocket::handshake::hybi::VERSIONS;
@@ -72,25 +69,6 @@ struct Session {
     protocol: Protocol,
     /// What the client sent behind its request.
     early: Bytes,
-}
-
-/// What a client has asked for.
-struct Wanted<'a> {
-    id: SessionId,
-    client: &'a Stream,
-    origin: &'a Origin,
-    caller: &'a Caller,
-    request: &'a Request<()>,
-}
-
-/// The target's end of a session.
-struct Backend {
-    stream: Outward,
-    target: Target,
-    /// By which token.
-    token: Option<TokenName>,
-    /// How long that, and what admitted the client, is good for, and the session with it.
-    lease: Lease,
 }
 
 /// Serves one connection to its end.
@@ -216,9 +194,8 @@ async fn open(
         (Ok(()), _) if place.is_refused() => Err(Refusal::TooManyFromAddress),
         (Ok(()), Service::OutOfOrder) => Err(Refusal::OutOfOrder),
         (Ok(()), Service::Relay(targets)) => {
-            let guest = Guest { address: peer.address(), session: id.to_string(), window: window_of(&request) };
             let wanted = Wanted { id, client: &client, origin: &origin, caller: &caller, request: &request };
-            reach(targets, &wanted, site, deadline, guest).await
+            reach(targets, &wanted, site, deadline).await
         }
     };
     let (backend, user) = match reached {
@@ -237,58 +214,6 @@ async fn open(
             Some(Box::new(Session { id, client, origin, place, user, backend, version, protocol, early: leftover }))
         }
         _ => debug_none(peer, site, "the client was gone before its 101"),
-    }
-}
-
-fn window_of(request: &Request<()>) -> Window {
-    request.uri().query().map(Window::of_query).unwrap_or_default()
-}
-
-/// Who asks, where its session goes, and a connection to that.
-async fn reach(
-    targets: &Targets,
-    wanted: &Wanted<'_>,
-    site: &Site,
-    deadline: Instant,
-    guest: Guest,
-) -> Result<(Backend, Option<User>), Refusal> {
-    let Wanted { id, client, origin, caller, request } = *wanted;
-    let admitted = site.access.admit(request, caller, deadline).await?;
-    let Resolved { target, token, lease, granted } =
-        targets.resolve(&admitted, request, deadline).await.inspect_err(|error| {
-            if let Some(guess) = error.guess() {
-                site.access.token_failed(caller, guess);
-            }
-        })?;
-    let lease = lease.up_to(admitted.until());
-    let limit = match (&target, site.start_timeout) {
-        // It is the program that takes its time, and not the client.
-        (Target::Program(_), Some(start_timeout)) => start_timeout,
-        _ => site.limits.connect_timeout.min(deadline - Instant::now()),
-    };
-    let leg = targets.leg();
-    let identity = caller.identity.as_deref();
-    let header = leg.send_proxy().map(|version| introduction::header(version, id, origin, client, identity, request));
-    let reach = targets.reach(granted.as_ref());
-    match leg.connect(guest, &target, reach, &header.unwrap_or_default(), limit).await {
-        Ok(stream) => {
-            let user = granted.as_ref().and_then(Use::user).map(|name| User { name: name.to_owned() });
-            let user = admitted.into_user().or(user);
-            if let Some(uses_left) = granted.map(Use::spend) {
-                info!(
-                    kind = Kind::GrantUsed.id(),
-                    client = %caller.peer,
-                    target = %target,
-                    route = site.name,
-                    user = user.as_ref().map(tracing::field::display),
-                    token = token.map(tracing::field::display),
-                    uses_left,
-                    "a grant was used"
-                );
-            }
-            Ok((Backend { stream, target, token, lease }, user))
-        }
-        Err(error) => Err(Refusal::Dial { target, token, error }),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod session;
 pub mod settings;
 pub mod state;
 mod supervisor;
+pub mod terminal;
 pub mod watch;
 
 use std::io;

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::Pin;
 use std::process::ExitStatus;
@@ -15,7 +15,6 @@ use std::task::{Context, Poll, ready};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::resource::rlim_t;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -26,10 +25,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tracing::debug;
 
-use super::child::{Start, Streams, between_forks};
+use super::child::{Start, Streams};
 use super::children::{Child, Children, Speaker};
 use super::descendants::{Whose, descendants};
 use super::settings::{Command, Role, Settings, Stdio};
+use super::terminal::{Window, open_terminal};
 use super::{Ended, ProgramError};
 use crate::relay::end::TargetFailed;
 
@@ -47,34 +47,6 @@ pub struct Guest {
     pub window: Window,
 }
 
-/// The size of a terminal, in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Characters in a line.
-    pub columns: u16,
-    /// Lines.
-    pub rows: u16,
-}
-
-impl Window {
-    /// What the query of a request says: `columns=132&rows=43`. What it does not say is as on old terminals.
-    pub fn of_query(query: &str) -> Self {
-        let number = |name: &str| {
-            let mut values = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(key, _)| *key == name);
-            values.find_map(|(_, value)| value.parse().ok()).filter(|number| *number > 0)
-        };
-        let usual = Self::default();
-        Self { columns: number("columns").unwrap_or(usual.columns), rows: number("rows").unwrap_or(usual.rows) }
-    }
-}
-
-impl Default for Window {
-    /// What terminals had.
-    fn default() -> Self {
-        Self { columns: 80, rows: 24 }
-    }
-}
-
 /// What a program is told of its session, by variables; None is one that it must not have.
 pub fn variables(guest: &Guest, stdio: Stdio) -> Vec<(&'static str, Option<OsString>)> {
     let ip = guest.address.map(|address| address.ip().to_string().into());
@@ -87,17 +59,6 @@ pub fn variables(guest: &Guest, stdio: Stdio) -> Vec<(&'static str, Option<OsStr
         variables.extend([("COLUMNS", None), ("LINES", None)]);
     }
     variables
-}
-
-/// A terminal of this size: its end here, and the program's.
-pub fn open_terminal(window: Window) -> io::Result<(OwnedFd, OwnedFd)> {
-    let size = Winsize { ws_col: window.columns, ws_row: window.rows, ws_xpixel: 0, ws_ypixel: 0 };
-    let _nobody_forks = between_forks();
-    let OpenptyResult { master, slave } = openpty(Some(&size), None)?;
-    for end in [&master, &slave] {
-        fcntl(end, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
-    }
-    Ok((master, slave))
 }
 
 /// The program of each session of a route.
