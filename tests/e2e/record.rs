@@ -336,7 +336,8 @@ fn no_more_recordings_are_kept_than_asked_for() {
             .iter()
             .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
             .collect();
-        (names.len() == 4).then_some(names)
+        // The oldest may go before the new one is there: the new one's name is the last then.
+        (names.len() == 4 && !names[3].starts_with("test-2020")).then_some(names)
     });
     assert_eq!(names[..3], ["notes", "test-20200108T000000Z-00000008.js", "test-20200109T000000Z-00000009.js"]);
     end(&mut client);
