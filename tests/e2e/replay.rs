@@ -51,10 +51,9 @@ fn summary(path: &Path) -> Outcome {
 fn a_replay_says_what_the_target_said_when_it_said_it_and_closes_with_1000() {
     let (_directory, path) = written(SESSION);
     let (mut proxy, address) = replay(&path, &[]);
-    let mut client = Client::open(address);
     let begun = Instant::now();
+    let mut client = Client::open(address);
     assert_eq!(client.read_binary(12), b"RFB 003.008\n");
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
     client.read_binary(7);
     assert!(begun.elapsed() >= Duration::from_millis(550), "{:?}", begun.elapsed());
     client.read_binary(8);
@@ -66,19 +65,21 @@ fn a_replay_says_what_the_target_said_when_it_said_it_and_closes_with_1000() {
 
 #[test]
 fn a_replay_goes_faster_or_as_fast_as_it_can_and_holds_the_end() {
-    let (_directory, path) = written(SESSION);
+    let minutes = SESSION.replace("{600{", "{60000{").replace("{1200{", "{120000{");
+    let (_directory, path) = written(minutes);
     let lasts = |options: &[&str]| {
         let (_proxy, address) = replay(&path, options);
-        let mut client = Client::open(address);
         let begun = Instant::now();
+        let mut client = Client::open(address);
         assert_eq!(client.read_to_close(), (SAID.to_vec(), Some((1000, "Target closed".to_owned()))));
         begun.elapsed()
     };
-    let (twice, most, held) =
-        (lasts(&["--speed", "2"]), lasts(&["--speed", "max"]), lasts(&["--speed", "0", "--hold", "1"]));
-    assert!(twice >= Duration::from_millis(550) && twice < Duration::from_millis(1150), "{twice:?}");
-    assert!(most < Duration::from_millis(500), "{most:?}");
-    assert!(held >= Duration::from_secs(1), "{held:?}");
+    let bounds = Duration::from_millis(1150)..Duration::from_mins(1);
+    for (options, took) in [["--speed", "100"].as_slice(), &["--speed", "0", "--hold", "2"]].map(|it| (it, lasts(it)))
+    {
+        assert!(bounds.contains(&took), "{options:?}: {took:?}");
+    }
+    assert!(lasts(&["--speed", "max"]) < Duration::from_mins(1));
 }
 
 #[test]
