@@ -55,7 +55,7 @@ fn echo_eight_mib<S: Read + Write>(client: &mut Client<S>) {
 
 #[test]
 fn eight_mib_come_back_plain_and_encrypted() {
-    let secure = Secure::serve(echo(), "");
+    let secure = Secure::serve(echo(), "[websocket]\nheartbeat = \"off\"");
     echo_eight_mib(&mut open(&secure.proxy));
     let mut encrypted = secure.connect();
     agree(&mut encrypted);

@@ -158,7 +158,8 @@ fn two_nodes_behind_haproxy_share_clients_and_tokens_through_a_death_and_a_drain
     let start = |node: &str| {
         Proxy::serve(&format!(
             "listen = \"{node}\"\n[tokens]\nsource = \"redis://127.0.0.1:{}\"\n[targets]\nallow = [\"127.0.0.0/8\"]\n\
-             [access]\ntrusted-proxies = [\"127.0.0.1\"]\nproxy-protocol = \"required\"\nallow-clients = [\"127.200.0.0/16\"]\n",
+             [access]\ntrusted-proxies = [\"127.0.0.1\"]\nproxy-protocol = \"required\"\nallow-clients = [\"127.200.0.0/16\"]\n\
+             [websocket]\nheartbeat = \"off\" # nobody answers while all wait for the end\n",
             redis.port
         ))
     };

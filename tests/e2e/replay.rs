@@ -75,8 +75,7 @@ fn a_replay_goes_faster_or_as_fast_as_it_can_and_holds_the_end() {
         begun.elapsed()
     };
     let bounds = Duration::from_millis(1150)..Duration::from_mins(1);
-    for (options, took) in [["--speed", "100"].as_slice(), &["--speed", "0", "--hold", "2"]].map(|it| (it, lasts(it)))
-    {
+    for (options, took) in [["--speed", "100"].as_slice(), &["--speed", "0", "--hold", "2"]].map(|it| (it, lasts(it))) {
         assert!(bounds.contains(&took), "{options:?}: {took:?}");
     }
     assert!(lasts(&["--speed", "max"]) < Duration::from_mins(1));

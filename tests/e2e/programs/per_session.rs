@@ -183,7 +183,7 @@ fn a_terminal_hangs_up_when_its_client_goes() {
     let mut client = Client::open(proxy.address());
     read_until(&mut client, "ready> ");
     client.send_binary(b"echo this is $$; echo \"en\"d\n");
-    let said = read_until(&mut client, "\nend\r\n");
+    let said = read_until(&mut client, "\nend\r\nready> ");
     let number = said.rsplit_once("\nthis is ").unwrap().1.lines().next().unwrap();
     let pid = nix::unistd::Pid::from_raw(number.parse().unwrap());
     client.send_close(1000, "");
