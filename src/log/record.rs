@@ -7,7 +7,6 @@
 //! Two names mean something here: `kind` is a [`Kind`]'s id and no part of the text; and a span of time is given in
 //! microseconds under a name that ends in `_usec`, and shown to people in seconds without that ending.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::time::SystemTime;
@@ -20,6 +19,13 @@ use super::kind::Kind;
 /// What syslog servers take as one record. Far more than a record of this program has, unless a client wants to fill a disk.
 /// The bound of each single value too.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
+
+/// What a line has around its text, and no more than a guess: time, level and colours.
+const LINE_FRAME_BYTES: usize = 64;
+
+/// What most values fit into. Each session has two records with a dozen of them: room that grows step by step was a large part of what
+/// it cost to write them.
+const VALUE_BYTES: usize = 48;
 
 /// What there is to say about one event.
 #[derive(Debug)]
@@ -36,7 +42,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn new(event: &Event<'_>) -> Self {
-        let mut parts = Parts::default();
+        let mut parts = Parts::with_room_for(event.metadata().fields().len());
         event.record(&mut parts);
         parts.into_record(*event.metadata().level())
     }
@@ -44,15 +50,15 @@ impl Record {
     /// A warning of the log itself.
     pub(super) fn warning(kind: Kind, message: &str) -> Self {
         let mut parts = Parts { kind: Some(kind), ..Parts::default() };
-        parts.add("message", message);
+        parts.add("message", message.to_owned());
         parts.into_record(Level::WARN)
     }
 
     /// How many records are missing before this one.
     pub(super) fn gap(dropped: u64) -> Self {
         let mut parts = Parts { kind: Some(Kind::RecordsDropped), ..Parts::default() };
-        parts.add("message", "records are missing here: they were not taken in time");
-        parts.add("dropped", &dropped.to_string());
+        parts.add("message", "records are missing here: they were not taken in time".to_owned());
+        parts.add("dropped", dropped.to_string());
         parts.into_record(Level::WARN)
     }
 
@@ -71,16 +77,20 @@ impl Record {
     pub(super) fn line(&self, colours: bool) -> String {
         let Self { level, text, .. } = self;
         let time = humantime::format_rfc3339_millis(self.time);
-        if !colours {
-            return format!("{time} {level:>5} {text}\n");
-        }
-        let colour = match *level {
-            Level::ERROR => "31",
-            Level::WARN => "33",
-            Level::INFO => "32",
-            _ => "34",
+        let mut line = String::with_capacity(text.len() + LINE_FRAME_BYTES);
+        let written = if colours {
+            let colour = match *level {
+                Level::ERROR => "31",
+                Level::WARN => "33",
+                Level::INFO => "32",
+                _ => "34",
+            };
+            writeln!(line, "\x1b[2m{time}\x1b[0m \x1b[{colour}m{level:>5}\x1b[0m {text}")
+        } else {
+            writeln!(line, "{time} {level:>5} {text}")
         };
-        format!("\x1b[2m{time}\x1b[0m \x1b[{colour}m{level:>5}\x1b[0m {text}\n")
+        let _ = written; // writing to a String cannot fail
+        line
     }
 }
 
@@ -94,21 +104,30 @@ struct Parts {
 }
 
 impl Parts {
-    fn add(&mut self, name: &'static str, value: &str) {
+    fn with_room_for(fields: usize) -> Self {
+        Self {
+            message: String::with_capacity(VALUE_BYTES + fields * VALUE_BYTES),
+            fields: String::with_capacity(fields * VALUE_BYTES),
+            values: Vec::with_capacity(fields),
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, name: &'static str, value: String) {
         if name == "message" {
-            escape(value, &mut self.message);
+            escape(&value, None, &mut self.message);
             return;
         }
-        self.values.push((name, cut(value.to_owned())));
-        let (name, value) = in_seconds(name, value).unwrap_or((name, value.into()));
-        let quoted = value.is_empty() || value.contains([' ', '"', '=']);
-        let quote = if quoted { "\"" } else { "" };
-        let mut escaped = String::with_capacity(value.len());
-        escape(&value, &mut escaped);
-        if quoted {
-            escaped = escaped.replace('"', "\\\"");
-        }
-        let _ = write!(self.fields, " {name}={quote}{escaped}{quote}"); // writing to a String cannot fail
+        let in_seconds = in_seconds(name, &value);
+        let (shown_name, shown) = in_seconds.as_ref().map_or((name, &value), |(name, shown)| (*name, shown));
+        let quote = (shown.is_empty() || shown.contains([' ', '"', '='])).then_some('"');
+        self.fields.push(' ');
+        self.fields.push_str(shown_name);
+        self.fields.push('=');
+        self.fields.extend(quote);
+        escape(shown, quote, &mut self.fields);
+        self.fields.extend(quote);
+        self.values.push((name, cut(value)));
     }
 
     fn into_record(self, level: Level) -> Record {
@@ -118,10 +137,10 @@ impl Parts {
 }
 
 /// What a span of time is called and how it looks in the text. None: it is none.
-fn in_seconds<'a>(name: &'a str, value: &str) -> Option<(&'a str, Cow<'static, str>)> {
+fn in_seconds<'a>(name: &'a str, value: &str) -> Option<(&'a str, String)> {
     let name = name.strip_suffix("_usec")?;
     let usec: u64 = value.parse().ok()?;
-    Some((name, format!("{}.{:03}s", usec / 1_000_000, usec / 1000 % 1000).into()))
+    Some((name, format!("{}.{:03}s", usec / 1_000_000, usec / 1000 % 1000)))
 }
 
 fn cut(mut text: String) -> String {
@@ -134,7 +153,7 @@ fn cut(mut text: String) -> String {
 
 impl Visit for Parts {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field.name(), value);
+        self.add(field.name(), value.to_owned());
     }
 
     /// With its causes: "cannot read a.pem: Permission denied (os error 13)".
@@ -145,26 +164,37 @@ impl Visit for Parts {
             let _ = write!(chain, ": {error}");
             cause = error.source();
         }
-        self.add(field.name(), &chain);
+        self.add(field.name(), chain);
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
         match field.name() {
             "kind" => self.kind = Kind::of(value),
-            name => self.add(name, &value.to_string()),
+            name => self.add(name, value.to_string()),
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field.name(), &format!("{value:?}"));
+        let mut text = String::with_capacity(VALUE_BYTES);
+        let _ = write!(text, "{value:?}"); // writing to a String cannot fail
+        self.add(field.name(), text);
     }
 }
 
 /// Control characters become `\n`, `\r`, `\t`, `\x1b` or `\u{2028}`, and so that it can be told what was one, a
-/// backslash becomes two.
-fn escape(text: &str, into: &mut String) {
-    for character in text.chars() {
+/// backslash becomes two. A `quote` gets one in front of it.
+fn escape(text: &str, quote: Option<char>, into: &mut String) {
+    let mut rest = text;
+    loop {
+        // Nearly all there is: a run of it is copied at once.
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\' && byte != b'"';
+        let plain = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
+        into.push_str(&rest[..plain]);
+        let mut others = rest[plain..].chars();
+        let Some(character) = others.next() else { return };
+        rest = others.as_str();
         let _ = match character {
+            _ if Some(character) == quote => write!(into, "\\{character}"),
             '\\' => into.write_str("\\\\"),
             '\n' => into.write_str("\\n"),
             '\r' => into.write_str("\\r"),
@@ -212,7 +242,7 @@ mod tests {
     fn what_would_break_a_line_is_written_out() {
         let escaped = |text| {
             let mut into = String::new();
-            escape(text, &mut into);
+            escape(text, None, &mut into);
             into
         };
         assert_eq!(escaped("a\nb\r\tc"), r"a\nb\r\tc");
@@ -227,7 +257,7 @@ mod tests {
         let mut parts = Parts::default();
         for (name, value) in [("a", "1"), ("b", ""), ("c", "x y"), ("d", "k=v"), ("e", "say \"hi\""), ("f", "[::1]:80")]
         {
-            parts.add(name, value);
+            parts.add(name, value.to_owned());
         }
         assert_eq!(parts.fields, r#" a=1 b="" c="x y" d="k=v" e="say \"hi\"" f=[::1]:80"#);
     }
@@ -235,8 +265,8 @@ mod tests {
     #[test]
     fn a_span_of_time_is_shown_in_seconds_and_kept_in_microseconds() {
         let mut parts = Parts::default();
-        parts.add("duration_usec", "83012345");
-        parts.add("pause_usec", "none");
+        parts.add("duration_usec", "83012345".to_owned());
+        parts.add("pause_usec", "none".to_owned());
         assert_eq!(parts.fields, " duration=83.012s pause_usec=none");
         assert_eq!(parts.values[0], ("duration_usec", "83012345".to_owned()));
     }
@@ -309,8 +339,8 @@ mod tests {
         #[test]
         fn no_text_breaks_its_line_or_speaks_to_the_terminal(message in hostile(), value in hostile()) {
             let mut parts = Parts::default();
-            parts.add("message", &message);
-            parts.add("path", &value);
+            parts.add("message", message);
+            parts.add("path", value);
             let line = record(Level::INFO, &(parts.message + &parts.fields)).line(false);
             let text = line.strip_suffix('\n').unwrap();
             prop_assert!(!text.contains(char::is_control), "{text:?}");
@@ -320,8 +350,8 @@ mod tests {
         #[test]
         fn no_value_looks_like_another_field(first in hostile(), second in hostile()) {
             let mut parts = Parts::default();
-            parts.add("client", &first);
-            parts.add("path", &second);
+            parts.add("client", first.clone());
+            parts.add("path", second.clone());
             let expected = vec![("client".to_owned(), first), ("path".to_owned(), second)];
             prop_assert_eq!(read_fields(&parts.fields), expected);
         }
