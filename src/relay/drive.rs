@@ -8,7 +8,7 @@
 //! Cancel-safe: dropping the future closes both sockets; polling it again after a lost wake-up changes nothing.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -103,7 +103,7 @@ where
     };
     let mut stopped = false;
     async move {
-        let end = std::future::poll_fn(|cx| {
+        let end = poll_fn(|cx| {
             if !stopped && let Poll::Ready(cause) = Pin::new(&mut stop).poll(cx) {
                 stopped = true;
                 relay.tunnel.stop(now(), cause);
@@ -125,7 +125,7 @@ async fn part(mut client: impl AsyncWrite + Unpin, target: impl AsyncRead + Unpi
         let _ = timeout(LAST_FLUSH_TIME, client.flush()).await;
     }
     // The alert that ends TLS, if it can go at once; a socket without TLS just gets its FIN a moment earlier.
-    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut client).poll_shutdown(cx).is_ready())).await;
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut client).poll_shutdown(cx).is_ready())).await;
     drop(client);
     discard(target).await;
 }
@@ -134,7 +134,17 @@ async fn part(mut client: impl AsyncWrite + Unpin, target: impl AsyncRead + Unpi
 /// with unread bytes would send a reset, and a reset takes away what the target has not read yet.
 async fn discard(target: impl AsyncRead + Unpin) {
     let mut rest = target.take(DISCARD_BYTES_MAX);
-    let _ = timeout(DISCARD_TIME, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    let read = poll_fn(|cx| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            loop {
+                let mut buffer = ReadBuf::new(scratch.space());
+                if ready!(Pin::new(&mut rest).poll_read(cx, &mut buffer)).is_err() || buffer.filled().is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        })
+    });
+    let _ = timeout(DISCARD_TIME, read).await;
 }
 
 /// Tokio's clock, so that tests can stop it.
