@@ -72,42 +72,47 @@ struct Session {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(job: Box<Job>, stop: Stop, _place: Place) {
-    let Job { accepted, peer, site, admission, permit, counted } = *job;
-    let mut socket = match accepted.register() {
-        Ok(socket) => socket,
-        Err(error) => {
-            let kind = Kind::ConnectionUnserved.id();
-            return warn!(kind, client = %peer, route = site.name, %error, "a connection could not be registered");
+///
+/// Not an `async fn`, which would keep the job beside its parts for as long as the session.
+pub(crate) fn serve(job: Job, stop: Stop, at_worker: Place) -> impl Future<Output = ()> {
+    let Job { accepted, peer, site, admission, permit, counted } = job;
+    async move {
+        let _at_worker = at_worker;
+        let mut socket = match accepted.register() {
+            Ok(socket) => socket,
+            Err(error) => {
+                let kind = Kind::ConnectionUnserved.id();
+                return warn!(kind, client = %peer, route = site.name, %error, "a connection could not be registered");
+            }
+        };
+        if let Err(denied) = site.access.admits_connection(&peer) {
+            return debug!(client = %peer, route = site.name, "connection closed: {denied}");
         }
-    };
-    if let Err(denied) = site.access.admits_connection(&peer) {
-        return debug!(client = %peer, route = site.name, "connection closed: {denied}");
+        let (deadline, patience) = (Instant::now() + site.limits.handshake_timeout, Instant::now() + STOP_PATIENCE);
+        let origin = if site.access.begins_with_header(&peer) {
+            // Boxed, as most routes have no such proxies.
+            Box::pin(find(&mut socket, peer, &site, deadline, (stop.clone(), patience))).await
+        } else {
+            Some(Origin::direct(peer))
+        };
+        let Some(origin) = origin else { return };
+        let client = origin.client;
+        let place = match AddressPlace::of(&origin, &admission, &site) {
+            Ok(place) => place,
+            Err(TooMany) => return debug!(%client, route = site.name, "connection closed: too many from its address"),
+        };
+        let mut unfinished = Unfinished { session: None, peer: client, site: &site };
+        // Boxed, and gone before the session begins, which should not carry the room that its handshake took.
+        let opened = Box::pin(open_in_time(socket, origin, &site, place, deadline, (stop.clone(), patience))).await;
+        if let Some(session) = opened {
+            unfinished.session = Some(session.id);
+            unfinished.peer = session.origin.client;
+            let number = counted.number();
+            let _counted = counted.session();
+            relay(session, &site, stop, number).await;
+        }
+        drop(permit);
     }
-    let (deadline, patience) = (Instant::now() + site.limits.handshake_timeout, Instant::now() + STOP_PATIENCE);
-    let origin = if site.access.begins_with_header(&peer) {
-        // Boxed, as most routes have no such proxies.
-        Box::pin(find(&mut socket, peer, &site, deadline, (stop.clone(), patience))).await
-    } else {
-        Some(Origin::direct(peer))
-    };
-    let Some(origin) = origin else { return };
-    let client = origin.client;
-    let place = match AddressPlace::of(&origin, &admission, &site) {
-        Ok(place) => place,
-        Err(TooMany) => return debug!(%client, route = site.name, "connection closed: too many from its address"),
-    };
-    let mut unfinished = Unfinished { session: None, peer: client, site: &site };
-    // Boxed, and gone before the session begins, which should not carry the room that its handshake took.
-    let opened = Box::pin(open_in_time(socket, origin, &site, place, deadline, (stop.clone(), patience))).await;
-    if let Some(session) = opened {
-        unfinished.session = Some(session.id);
-        unfinished.peer = session.origin.client;
-        let number = counted.number();
-        let _counted = counted.session();
-        relay(session, &site, stop, number).await;
-    }
-    drop(permit);
 }
 
 /// Whose connection it is that a proxy has made. None: nobody knows, or somebody who may not come.

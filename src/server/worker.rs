@@ -137,7 +137,7 @@ async fn serve(mut queue: mpsc::Receiver<Errand>, stop: &Stop, counter: &Arc<Ato
             }
         };
         let place = Place { counter: Arc::clone(counter) };
-        tokio::task::spawn_local(connection::serve(job, stop.clone(), place));
+        tokio::task::spawn_local(connection::serve(*job, stop.clone(), place));
     }
     std::future::pending::<()>().await; // the sessions that are left go on until they are told to stop
 }
