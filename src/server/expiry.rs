@@ -1,7 +1,7 @@
 //! When certificates end: told two weeks before, then once a day, and when it has come to that.
 //!
-//! Looking is cheap and is done once an hour, and at the very second at which something is to be told: a machine may sleep in
-//! between, and a renewed file is found by looking at it. So an idle daemon notices a renewal, too.
+//! Looking is a `stat` or two. It is done once a minute, so that a daemon without clients notices a renewal, too, and its status
+//! does not speak of a certificate that is gone; and at the very second at which something is to be told.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,7 +20,8 @@ const NOTICE: Duration = Duration::from_hours(14 * 24);
 /// How long it is before the same is told again.
 const REMINDER: Duration = Duration::from_hours(24);
 
-const LOOK_INTERVAL: Duration = Duration::from_hours(1);
+/// As old as the status may be when a certificate was renewed and no client has come.
+const LOOK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What is known of the certificates in service, and what was told of them.
 #[derive(Debug, Default)]
@@ -171,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn the_next_look_is_at_the_next_thing_to_tell_and_within_the_hour() {
+    fn the_next_look_is_at_the_next_thing_to_tell_and_within_a_minute() {
         let second = Duration::from_secs(1);
         assert!(until_next_look(now() + second, now()) < second * 2);
         assert!(until_next_look(now() + NOTICE + second, now()) < second * 2);
         for not_after in [now() + DAY, now() + DAY * 400, now() - DAY] {
-            assert_eq!(until_next_look(not_after, now()), LOOK_INTERVAL);
+            assert_eq!(until_next_look(not_after, now()), Duration::from_mins(1));
         }
     }
 
