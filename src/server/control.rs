@@ -2,12 +2,13 @@
 //!
 //! Promise: a socket of mode 0600, and of whoever connects the kernel is asked who it is: root and the daemon's own user are
 //! heard, and nobody else. One at a time, for a bounded time, with a request of a bounded length. A socket that cannot be made is
-//! told and does without: no session depends on it. A route keeps its socket over a reload.
+//! told and does without: no session depends on it. A socket that a route still names is kept over a reload, whatever that route is called now.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io;
+use std::mem;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -44,16 +45,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Few are made, one after the other.
 const BACKLOG: u32 = 16;
 
-/// The control sockets that are open, by their routes.
+/// The control sockets that are open, by their places.
 #[derive(Debug, Default)]
 pub(super) struct Controls {
-    open: BTreeMap<String, Control>,
+    open: BTreeMap<PathBuf, Control>,
 }
 
 /// A control socket, until it is dropped.
 #[derive(Debug)]
 struct Control {
-    path: PathBuf,
     site: Rc<RefCell<Arc<Site>>>,
     task: AbortHandle,
 }
@@ -87,36 +87,49 @@ impl Controls {
                 wanted.insert(&site.name, (site, path));
             }
         }
-        self.open.retain(|route, control| {
-            wanted.get(route.as_str()).is_some_and(|(_, path)| *path == Some(control.path.clone()))
-        });
+        let mut before = mem::take(&mut self.open);
+        before.retain(|path, _| wanted.values().any(|(_, wanted)| wanted.as_ref() == Some(path)));
         for (route, (site, path)) in wanted {
-            if let Some(control) = self.open.get(route) {
-                control.site.replace(Arc::clone(site));
-                continue;
-            }
-            match path.ok_or(ControlError::NoPlace).and_then(|path| Control::open(path, site)) {
-                Ok(control) => drop(self.open.insert(route.to_owned(), control)),
-                Err(error) => error!(
+            if let Err(error) = self.take_in(path, site, &mut before) {
+                error!(
                     kind = Kind::ControlUnusable.id(),
                     route,
                     error = &error as &dyn std::error::Error,
                     "no grants can be made: the control socket cannot be opened"
-                ),
+                );
             }
         }
+    }
+
+    /// Serves a route at `path`, by the socket of `before` if it is that one.
+    fn take_in(
+        &mut self,
+        path: Option<PathBuf>,
+        site: &Arc<Site>,
+        before: &mut BTreeMap<PathBuf, Control>,
+    ) -> Result<(), ControlError> {
+        let path = path.ok_or(ControlError::NoPlace)?;
+        let control = match before.remove(&path) {
+            Some(control) => {
+                control.site.replace(Arc::clone(site));
+                control
+            }
+            None => Control::open(&path, site)?,
+        };
+        self.open.insert(path, control);
+        Ok(())
     }
 }
 
 impl Control {
-    fn open(path: PathBuf, site: &Arc<Site>) -> Result<Self, ControlError> {
-        make_directory(&path)?;
-        let address = ListenAddress::Unix { path: path.clone(), mode: ListenAddress::UNIX_MODE };
+    fn open(path: &Path, site: &Arc<Site>) -> Result<Self, ControlError> {
+        make_directory(path)?;
+        let address = ListenAddress::Unix { path: path.to_owned(), mode: ListenAddress::UNIX_MODE };
         let listener = Listener::bind(&address, BACKLOG)?.remove(0);
         let listener = listener.watch().map_err(ControlError::Watch)?;
         let site = Rc::new(RefCell::new(Arc::clone(site)));
         let task = spawn_local(serve(listener, Rc::clone(&site)));
-        Ok(Self { path, site, task: task.abort_handle() })
+        Ok(Self { site, task: task.abort_handle() })
     }
 }
 

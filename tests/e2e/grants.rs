@@ -231,6 +231,23 @@ fn a_reload_opens_and_closes_the_control_socket() {
     drop(granting.open(&granting.grant(&target, &[])));
 }
 
+/// The old route holds the socket until it is over, and its heir must not be refused it.
+#[test]
+fn a_route_that_gets_another_name_keeps_its_control_socket() {
+    let (target, granting) = (echo().to_string(), Granting::start(""));
+    let inode = fs::metadata(granting.socket()).unwrap().ino();
+    let routes = granting.proxy.directory.as_ref().unwrap().path();
+    fs::rename(routes.join("test.toml"), routes.join("other.toml")).unwrap();
+    granting.proxy.signal(Signal::SIGHUP);
+    granting.proxy.log_line("configuration reloaded");
+    let granted = outcome(Command::new(BINARY).args(["grant", "other", "--target", &target, "--config"]).arg(routes));
+    assert_eq!(granted.code, 0, "{}", granted.stderr);
+    assert_eq!(fs::metadata(granting.socket()).unwrap().ino(), inode, "it was never closed");
+    let told = granting.proxy.log_line("a grant was made");
+    assert!(told.contains("other"), "{told}");
+    drop(granting.open(granted.stdout.trim_end().split_once("/?token=").unwrap().1));
+}
+
 /// By the permissions of the socket; and where those are wrong, by what the kernel says of who is there.
 #[test]
 fn only_root_and_the_daemon_s_own_user_are_heard() {
