@@ -101,6 +101,19 @@ pub enum SupervisionError {
     },
 }
 
+impl SupervisionError {
+    /// What everybody may know, as everybody can read the state and the status that is made of it. What the program itself has
+    /// said may be anything, and stands in the journal, for those who may read that.
+    fn in_public(&self) -> String {
+        match self {
+            Self::NotStarted { program, how, said } if !said.is_empty() => {
+                format!("{program} {how}: its last lines are in the journal")
+            }
+            error => chain(error),
+        }
+    }
+}
+
 /// A route whose program the service manager supervises.
 #[derive(Debug)]
 pub struct Supervised {
@@ -129,7 +142,7 @@ impl Supervised {
             let route = &self.route;
             // Whatever runs is not what the file says, and a respawn would try the same for ever.
             let stopped = self.manager.stop(&unit_name(route)).map_err(SupervisionError::from);
-            let state = State { port: None, phase: Phase::Failed(chain(error)) };
+            let state = State { port: None, phase: Phase::Failed(error.in_public()) };
             let told = self.runtime.create().and_then(|()| self.runtime.tell(&state)).map_err(SupervisionError::from);
             for error in [stopped, told].into_iter().filter_map(Result::err) {
                 error!(kind = Kind::ProgramHelperFailed.id(), route, "{}", chain(&error));
@@ -326,6 +339,18 @@ mod tests {
         let text = format!("listen = \"127.0.0.1:1\"\n[program]\ncommand = [\"a\"]\n{keys}\n");
         let route = config::understand("vnc", Path::new("/etc/websockify/vnc.toml"), &text).unwrap();
         misfit(&route.program.unwrap(), scope)
+    }
+
+    #[test]
+    fn what_a_program_has_said_is_not_for_everybody() {
+        let not_started = |said: &str| SupervisionError::NotStarted {
+            program: "vncserver".to_owned(),
+            how: "has ended with status 3".to_owned(),
+            said: said.to_owned(),
+        };
+        let public = not_started(": password is hunter2 | bye").in_public();
+        assert_eq!(public, "vncserver has ended with status 3: its last lines are in the journal");
+        assert_eq!(not_started("").in_public(), "vncserver has ended with status 3");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is known of a program from one short-lived process to the next, and by the daemon: files below `/run`.
 //!
-//! Only whoever starts the program writes there. All may read its state; what the program's environment holds, nobody else.
+//! Only whoever starts the program writes there. All may read its state, in which no words of the program stand: a route's
+//! service runs as a user that is made anew for it. What the program's environment holds, nobody else may.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
