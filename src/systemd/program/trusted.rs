@@ -1,21 +1,26 @@
 //! Reading a route's file that decides what is run, and as whom.
 //!
 //! Promise: the text comes from a file that nobody could have written but who runs this process, or root: the file and each
-//! directory above it are looked at, the file by the very descriptor that is read. Links to the file or its directory are not
+//! directory above it are looked at, the file by the very descriptor that is read; and where the directories above are reached by
+//! links, each directory that a link lies in, however many lead on to the next. Links to the file or its directory are not
 //! followed. What a route's file says wrongly is not the matter here.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{OFlag, open, openat, readlink};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat};
 use nix::unistd::{Uid, geteuid};
 
 /// No route's file is so long.
 const LENGTH_MAX: u64 = 1 << 20;
+
+/// As many as the kernel follows.
+const LINKS_MAX: u32 = 40;
 
 /// Why a file is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -88,13 +93,7 @@ pub(super) fn read(directory: &Path, name: &str) -> Result<(PathBuf, String), Un
     if !directory.is_absolute() {
         return Err(Untrusted::Relative(directory.to_owned()));
     }
-    // Both the way that was named, with the links in it, and the way that they lead.
-    let parent = directory.parent().unwrap_or(directory);
-    let real = parent.canonicalize().map_err(|source| Untrusted::Read { path: parent.to_owned(), source })?;
-    for above in parent.ancestors().chain(real.ancestors()) {
-        let found = lstat(above).map_err(|source| Untrusted::Open { path: above.to_owned(), source })?;
-        judge(above, &found)?;
-    }
+    walk(directory.parent().unwrap_or(directory))?;
     let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
     let opened = |path: &Path, result: nix::Result<_>| {
         result.map_err(|source| match source {
@@ -118,6 +117,46 @@ pub(super) fn read(directory: &Path, name: &str) -> Result<(PathBuf, String), Un
         Ok(_) => Ok((path, text)),
         Err(source) => Err(Untrusted::Read { path, source }),
     }
+}
+
+/// Goes to a directory from / on, as the kernel does, and judges all that lies on the way: whoever may change one link or one
+/// directory there decides where it ends.
+fn walk(directory: &Path) -> Result<(), Untrusted> {
+    let mut ahead: Vec<OsString> = steps(directory);
+    let (mut here, mut links) = (PathBuf::from("/"), 0);
+    let judged = |path: &Path| {
+        let found = lstat(path).map_err(|source| Untrusted::Open { path: path.to_owned(), source })?;
+        judge(path, &found).map(|()| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT)
+    };
+    judged(&here)?;
+    while let Some(step) = ahead.pop() {
+        if step == ".." {
+            here.pop();
+            continue;
+        }
+        let next = here.join(step);
+        if judged(&next)? != SFlag::S_IFLNK {
+            here = next;
+            continue;
+        }
+        links += 1;
+        if links > LINKS_MAX {
+            return Err(Untrusted::Open { path: next, source: Errno::ELOOP });
+        }
+        let leads = readlink(&next).map(PathBuf::from);
+        let leads = leads.map_err(|source| Untrusted::Open { path: next.clone(), source })?;
+        if leads.is_absolute() {
+            here = PathBuf::from("/");
+        }
+        ahead.extend(steps(&leads));
+    }
+    Ok(())
+}
+
+/// The names in a path, the first one last.
+fn steps(path: &Path) -> Vec<OsString> {
+    let names = path.components().rev().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
+    names.map(|step| step.as_os_str().to_owned()).collect()
 }
 
 /// As in [`crate::config`]; and with nothing that systemctl would take for an option.
@@ -220,6 +259,32 @@ mod tests {
         let directory = elsewhere.path().join("routes");
         symlink(routes.path(), &directory).unwrap();
         assert!(matches!(read(&directory, "vnc"), Err(Untrusted::Link(path)) if path == directory));
+    }
+
+    /// Who changes the one in the middle decides where the way ends.
+    #[test]
+    fn each_directory_on_a_way_of_links_is_looked_at() {
+        let (routes, between, first) = (routes(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(routes.path().join("routes")).unwrap();
+        fs::copy(routes.path().join("vnc.toml"), routes.path().join("routes/vnc.toml")).unwrap();
+        symlink(routes.path(), between.path().join("next")).unwrap();
+        symlink(between.path().join("next"), first.path().join("way")).unwrap();
+        let relative = first.path().join("../").join(first.path().file_name().unwrap()).join("way/./routes");
+        for way in [first.path().join("way/routes"), relative] {
+            set_mode(between.path(), 0o700);
+            assert!(read(&way, "vnc").is_ok(), "{}", way.display());
+            set_mode(between.path(), 0o777);
+            let expected = format!("{} is refused: others", between.path().display());
+            assert!(refusal(&way, "vnc").starts_with(&expected), "{}", refusal(&way, "vnc"));
+        }
+    }
+
+    #[test]
+    fn a_circle_of_links_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        symlink("circle", directory.path().join("circle")).unwrap();
+        let way = directory.path().join("circle/routes");
+        assert!(matches!(read(&way, "vnc"), Err(Untrusted::Open { source: Errno::ELOOP, .. })));
     }
 
     #[test]
