@@ -120,7 +120,20 @@ pub struct Caller {
 /// Proof that a client may have a session, and who it is.
 #[derive(Debug)]
 pub struct Admitted {
+    /// Whether it had to prove anything.
+    was_asked: bool,
     proved: Proved,
+}
+
+/// Who an admitted client is, for what is meant for one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who<'a> {
+    /// The route asks nobody, and knows nothing of this one.
+    Unasked,
+    /// It has shown that it may have a session, and nothing said who it is.
+    Unnamed,
+    /// This one.
+    Named(&'a User),
 }
 
 /// What one proof has shown, or several together.
@@ -204,7 +217,8 @@ impl Access {
     pub async fn admit(&self, request: &Request<()>, caller: &Caller, deadline: Instant) -> Result<Admitted, Denied> {
         self.admits_client(&caller.peer)?;
         self.origins.admit(request, caller.is_encrypted)?;
-        Ok(Admitted { proved: self.prove(request, caller, deadline).await? })
+        let was_asked = self.certificate.is_some() || !self.proofs.is_empty();
+        Ok(Admitted { was_asked, proved: self.prove(request, caller, deadline).await? })
     }
 
     /// Whether who sent `request` may have what it names of the files. Of which page it comes is not asked: whoever opens a
@@ -280,7 +294,16 @@ impl Admitted {
         self.proved.user.as_ref()
     }
 
-    /// The same, to keep.
+    /// The same, and why not where it is nobody.
+    pub fn who(&self) -> Who<'_> {
+        match self.user() {
+            Some(user) => Who::Named(user),
+            None if self.was_asked => Who::Unnamed,
+            None => Who::Unasked,
+        }
+    }
+
+    /// The user, to keep.
     pub fn into_user(self) -> Option<User> {
         self.proved.user
     }

@@ -19,6 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::Target;
 use super::source::table::{Hash, hash};
 use super::token::{Token, TokenName};
+use crate::access::Who;
 
 /// Tokens of a route that are out at once.
 pub const GRANTS_MAX: usize = 1000;
@@ -121,14 +122,17 @@ impl Grants {
         Ok(Granted { token, name })
     }
 
-    /// Sets a use of `token` aside for who has proved to be `user`. None: it is no token of these, or good no more, or
-    /// another user's.
-    pub fn set_aside(self: &Arc<Self>, token: &Token, user: Option<&str>, now: Instant) -> Option<Use> {
+    /// Sets a use of `token` aside for `who` comes with it. None: it is no token of these, or good no more, or another user's.
+    pub fn set_aside(self: &Arc<Self>, token: &Token, who: Who<'_>, now: Instant) -> Option<Use> {
         let hash = hash(token.as_str());
         let mut entries = self.entries();
         let entry = entries.get_mut(&hash)?;
-        // Where nobody is asked who they are, the token says it.
-        let is_theirs = user.is_none() || entry.order.user.is_none() || user == entry.order.user.as_deref();
+        let is_theirs = match (entry.order.user.as_deref(), who) {
+            // Where nobody is asked who they are, the token says it.
+            (None, _) | (Some(_), Who::Unasked) => true,
+            (Some(_), Who::Unnamed) => false,
+            (Some(theirs), Who::Named(user)) => theirs == user.name,
+        };
         if entry.until <= now || entry.left == 0 || !is_theirs {
             return None;
         }
@@ -220,6 +224,7 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::access::User;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
@@ -240,12 +245,12 @@ mod tests {
     fn a_token_is_good_for_as_many_sessions_as_it_was_made_for() {
         let (grants, now) = (Arc::new(Grants::default()), Instant::now());
         let token = granted(&grants, order(2), now);
-        let first = grants.set_aside(&token, None, now).unwrap();
+        let first = grants.set_aside(&token, Who::Unasked, now).unwrap();
         assert_eq!(first.target().to_string(), "h:1");
-        let second = grants.set_aside(&token, None, now).unwrap();
-        assert!(grants.set_aside(&token, None, now).is_none());
+        let second = grants.set_aside(&token, Who::Unasked, now).unwrap();
+        assert!(grants.set_aside(&token, Who::Unasked, now).is_none());
         assert_eq!((first.spend(), second.spend()), (0, 0));
-        assert!(grants.set_aside(&token, None, now).is_none());
+        assert!(grants.set_aside(&token, Who::Unasked, now).is_none());
         assert_eq!(grants.next_expiry(), None, "it is forgotten");
     }
 
@@ -253,9 +258,9 @@ mod tests {
     fn what_did_not_become_a_session_is_given_back() {
         let (grants, now) = (Arc::new(Grants::default()), Instant::now());
         let token = granted(&grants, order(1), now);
-        drop(grants.set_aside(&token, None, now).unwrap());
-        assert_eq!(grants.set_aside(&token, None, now).unwrap().spend(), 0);
-        assert!(grants.set_aside(&token, None, now).is_none());
+        drop(grants.set_aside(&token, Who::Unasked, now).unwrap());
+        assert_eq!(grants.set_aside(&token, Who::Unasked, now).unwrap().spend(), 0);
+        assert!(grants.set_aside(&token, Who::Unasked, now).is_none());
     }
 
     #[test]
@@ -264,8 +269,8 @@ mod tests {
         let token = granted(&grants, order(3), now);
         let over = now + MINUTE;
         assert_eq!(grants.next_expiry(), Some(over));
-        let used = grants.set_aside(&token, None, now + MINUTE / 2).unwrap();
-        assert!(grants.set_aside(&token, None, over).is_none());
+        let used = grants.set_aside(&token, Who::Unasked, now + MINUTE / 2).unwrap();
+        assert!(grants.set_aside(&token, Who::Unasked, over).is_none());
         assert_eq!(grants.expire(over), [], "a session may still begin");
         assert_eq!(used.spend(), 2);
         let name = token.name();
@@ -277,9 +282,11 @@ mod tests {
     fn a_token_of_a_user_is_nobody_elses() {
         let (grants, now) = (Arc::new(Grants::default()), Instant::now());
         let token = granted(&grants, Order { user: Some("jane".to_owned()), ..order(9) }, now);
-        assert!(grants.set_aside(&token, Some("joe"), now).is_none());
-        assert_eq!(grants.set_aside(&token, Some("jane"), now).unwrap().user(), Some("jane"));
-        assert_eq!(grants.set_aside(&token, None, now).unwrap().user(), Some("jane"));
+        let [jane, joe] = ["jane", "joe"].map(|name| User { name: name.to_owned() });
+        assert!(grants.set_aside(&token, Who::Named(&joe), now).is_none());
+        assert!(grants.set_aside(&token, Who::Unnamed, now).is_none(), "somebody, and who knows whom");
+        assert_eq!(grants.set_aside(&token, Who::Named(&jane), now).unwrap().user(), Some("jane"));
+        assert_eq!(grants.set_aside(&token, Who::Unasked, now).unwrap().user(), Some("jane"), "the token is the proof");
     }
 
     #[test]

@@ -174,8 +174,8 @@ impl Targets {
         };
         let token = Token::of(request, from).map_err(ResolveError::NoToken)?;
         let name = token.name();
-        let user = admitted.user().map(|user| user.name.as_str());
-        let granted = grants.as_ref().and_then(|(_, grants)| grants.set_aside(&token, user, Instant::now().into_std()));
+        let (who, now) = (admitted.who(), Instant::now().into_std());
+        let granted = grants.as_ref().and_then(|(_, grants)| grants.set_aside(&token, who, now));
         if let Some(granted) = granted {
             let target = self.leg.target(granted.target().clone());
             return Ok(Resolved { target, token: Some(name), lease: Lease::default(), granted: Some(granted) });

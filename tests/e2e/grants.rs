@@ -16,6 +16,7 @@ use crate::support::command::{Outcome, outcome, run};
 use crate::support::eventually;
 use crate::support::proxy::{BINARY, Proxy};
 use crate::support::route::refusing;
+use crate::support::service::HttpService;
 use crate::support::target::{Target, echo};
 
 /// A route that makes grants, and has its control socket in a directory of the test's.
@@ -229,6 +230,29 @@ fn a_reload_opens_and_closes_the_control_socket() {
     granting.proxy.signal(Signal::SIGHUP);
     granting.proxy.nth_log_line("configuration reloaded", 1);
     drop(granting.open(&granting.grant(&target, &[])));
+}
+
+/// A service that lets somebody in need not say whom; then a token of jane's is not theirs.
+#[test]
+fn a_token_of_a_user_is_good_for_nobody_whom_the_route_cannot_name() {
+    let target = echo().to_string();
+    let portal = HttpService::start_with_heads(|head, wire| {
+        let named = head.lines().any(|line| line.eq_ignore_ascii_case("cookie: session=jane"));
+        let user = if named { "Remote-User: jane\r\n" } else { "" };
+        let _ = write!(wire, "HTTP/1.1 204 No Content\r\n{user}Connection: close\r\n\r\n");
+    });
+    let asks = format!("[access.forward-auth]\nurl = \"http://{}/\"\nuser-header = \"Remote-User\"", portal.address);
+    let granting = Granting::start(&asks);
+    let token = granting.grant(&target, &["--user", "jane"]);
+    let status = |cookie: &str| {
+        let path = format!("/?token={token}");
+        Client::connect(granting.proxy.address()).request(&path, &[("cookie", cookie)]).status
+    };
+    assert_eq!((status("session=other"), status("session=jane")), (404, 101));
+    // Where nobody is asked, the token is the proof.
+    let unasked = Granting::start("");
+    drop(unasked.open(&unasked.grant(&target, &["--user", "jane"])));
+    assert!(unasked.proxy.log_line("session opened").contains(" user=jane"));
 }
 
 /// The old route holds the socket until it is over, and its heir must not be refused it.
