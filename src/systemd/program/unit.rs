@@ -80,8 +80,10 @@ impl Definition<'_> {
         arguments.extend(program.environment.iter().map(|(name, value)| format!("--setenv={name}={value}")));
         arguments.extend(self.properties().into_iter().map(|property| format!("--property={property}")));
         arguments.push("--".to_owned());
-        // The manager puts variables of the environment in; none is meant.
-        arguments.extend(program.command.words().map(|word| word.to_string_lossy().replace('$', "$$")));
+        // The manager puts variables of the environment into the arguments, where none is meant; what is run it takes as it stands.
+        let mut words = program.command.words().map(|word| word.to_string_lossy());
+        arguments.extend(words.next().map(Into::into));
+        arguments.extend(words.map(|word| word.replace('$', "$$")));
         arguments
     }
 
@@ -137,7 +139,8 @@ impl Definition<'_> {
 
     /// A call of this binary, as root where the manager is the system's.
     fn helper_call(&self, verb: &str, rest: &str) -> String {
-        let helper = self.helper.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "$$");
+        // As above: no variable stands in what is run.
+        let helper = self.helper.replace('\\', "\\\\").replace('"', "\\\"");
         let (prefix, user) = match self.scope {
             Scope::System => ("+", ""),
             Scope::User => ("", "--user "),
