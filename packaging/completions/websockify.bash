@@ -76,6 +76,9 @@ _websockify() {
             websockify__subcmd__help__subcmd__program,place)
                 cmd="websockify__subcmd__help__subcmd__program__subcmd__place"
                 ;;
+            websockify__subcmd__help__subcmd__program,session)
+                cmd="websockify__subcmd__help__subcmd__program__subcmd__session"
+                ;;
             websockify__subcmd__help__subcmd__program,start)
                 cmd="websockify__subcmd__help__subcmd__program__subcmd__start"
                 ;;
@@ -91,6 +94,9 @@ _websockify() {
             websockify__subcmd__program,place)
                 cmd="websockify__subcmd__program__subcmd__place"
                 ;;
+            websockify__subcmd__program,session)
+                cmd="websockify__subcmd__program__subcmd__session"
+                ;;
             websockify__subcmd__program,start)
                 cmd="websockify__subcmd__program__subcmd__start"
                 ;;
@@ -105,6 +111,9 @@ _websockify() {
                 ;;
             websockify__subcmd__program__subcmd__help,place)
                 cmd="websockify__subcmd__program__subcmd__help__subcmd__place"
+                ;;
+            websockify__subcmd__program__subcmd__help,session)
+                cmd="websockify__subcmd__program__subcmd__help__subcmd__session"
                 ;;
             websockify__subcmd__program__subcmd__help,start)
                 cmd="websockify__subcmd__program__subcmd__help__subcmd__start"
@@ -425,7 +434,7 @@ _websockify() {
             return 0
             ;;
         websockify__subcmd__help__subcmd__program)
-            opts="start stop place ended"
+            opts="start stop place ended session"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -453,6 +462,20 @@ _websockify() {
             return 0
             ;;
         websockify__subcmd__help__subcmd__program__subcmd__place)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__help__subcmd__program__subcmd__session)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -523,7 +546,7 @@ _websockify() {
             return 0
             ;;
         websockify__subcmd__program)
-            opts="-h --help start stop place ended help"
+            opts="-h --help start stop place ended session help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -551,7 +574,7 @@ _websockify() {
             return 0
             ;;
         websockify__subcmd__program__subcmd__help)
-            opts="start stop place ended help"
+            opts="start stop place ended session help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -606,6 +629,20 @@ _websockify() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        websockify__subcmd__program__subcmd__help__subcmd__session)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         websockify__subcmd__program__subcmd__help__subcmd__start)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -645,6 +682,20 @@ _websockify() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        websockify__subcmd__program__subcmd__session)
+            opts="-h --user --pty --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -8,6 +8,8 @@ use tracing::error;
 use super::exit::Exit;
 use crate::config::chain;
 use crate::log::{self, Kind};
+use crate::program::settings::{Command, Stdio};
+use crate::program::unit;
 use crate::systemd::generator::Scope;
 use crate::systemd::program::{Outcome, Supervised, SupervisionError};
 
@@ -40,6 +42,13 @@ pub enum Action {
     },
     /// After each end: say how.
     Ended,
+    /// As the main process of a session's unit: run this for the session.
+    Session {
+        /// The program.
+        command: Command,
+        /// What it speaks on.
+        stdio: Stdio,
+    },
 }
 
 impl Program {
@@ -69,13 +78,14 @@ impl Program {
     }
 
     fn carry_out(&self) -> Result<(), SupervisionError> {
-        let program = Supervised::new(&self.route, self.scope)?;
+        let supervised = || Supervised::new(&self.route, self.scope);
         match &self.action {
-            Action::Start(routes) => program.start(routes),
-            Action::Stop => program.stop(),
-            Action::StopIfOver => program.stop_if_over(&outcome()),
-            Action::Place { port, respawn } => program.place(*port, *respawn),
-            Action::Ended => program.ended(&outcome()),
+            Action::Start(routes) => supervised()?.start(routes),
+            Action::Stop => supervised()?.stop(),
+            Action::StopIfOver => supervised()?.stop_if_over(&outcome()),
+            Action::Place { port, respawn } => supervised()?.place(*port, *respawn),
+            Action::Ended => supervised()?.ended(&outcome()),
+            Action::Session { command, stdio } => Ok(unit::attend(&self.route, command.clone(), *stdio)?),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{Command, Grant, Replay, Routes, Serve};
 use crate::config;
 use crate::control::Order;
 use crate::log;
+use crate::program::settings::{self, Stdio};
 use crate::replay::Speed;
 use crate::server::address::{ListenAddress, ListenAddressError};
 use crate::systemd::generator::{Generator, Scope};
@@ -191,6 +192,18 @@ enum ProgramAction {
         #[command(flatten)]
         of: ProgramOptions,
     },
+    /// For systemd, in the unit of a session, which is on standard input
+    #[command(hide = true)]
+    Session {
+        #[command(flatten)]
+        of: ProgramOptions,
+        /// Give the program a terminal in place of a socket
+        #[arg(long)]
+        pty: bool,
+        /// The program and its arguments
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -211,6 +224,11 @@ impl From<ProgramAction> for Program {
             ProgramAction::Stop { of, if_over: true } => (of, Action::StopIfOver),
             ProgramAction::Place { of, port, respawn } => (of, Action::Place { port, respawn }),
             ProgramAction::Ended { of } => (of, Action::Ended),
+            ProgramAction::Session { of, pty, command } => {
+                let stdio = if pty { Stdio::Terminal } else { Stdio::Socket };
+                let command = settings::Command::new(command).expect("clap wants a word at least");
+                (of, Action::Session { command, stdio })
+            }
         };
         Self { route: of.route, scope: scope(of.user), action }
     }

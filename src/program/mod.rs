@@ -2,7 +2,8 @@
 //!
 //! Promise: the program binds the port that it was written for and gets another one on loopback, which is held for it from the
 //! start; its output becomes records of the log; what ends the daemon ends the program, with all that it has started. When it
-//! ends, a [`pacing`] rule without a clock says what follows. A program of a [`session`] speaks on standard input and output.
+//! ends, a [`pacing`] rule without a clock says what follows. A program of a [`session`] speaks on standard input and output; one
+//! of a [`unit`] is started by the service manager.
 //! This module knows of routes only their names, and nothing of WebSocket.
 
 mod child;
@@ -19,6 +20,7 @@ pub mod settings;
 pub mod state;
 mod supervisor;
 pub mod terminal;
+pub mod unit;
 pub mod watch;
 
 use std::io;
@@ -64,6 +66,28 @@ pub enum ProgramError {
         program: String,
         /// Why.
         #[source]
+        source: io::Error,
+    },
+    /// The unit of its session ended, and it had not been started.
+    #[error(
+        "systemd cannot start the program '{program}' for the session; 'journalctl --unit=\"websockify-session-*\"' tells more"
+    )]
+    Unit {
+        /// As it was written.
+        program: String,
+        /// What is known of it.
+        source: io::Error,
+    },
+    /// systemd does not listen for sessions.
+    #[error(
+        "systemd does not listen on {}: 'systemctl status websockify-session-*.socket' tells why; after a restart of that, restart the \
+         route",
+        path.display()
+    )]
+    UnitSocket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
         source: io::Error,
     },
 }

@@ -1,13 +1,15 @@
 //! A program that a session has for itself, as inetd's services are: on a socket pair, or on a terminal of its own.
 //!
 //! Promise: the program learns who has come; it ends with its session, and the session with it, when all that it has written
-//! was read. Sessions are on many threads, and children are started on one: a [`Launcher`] is the way there.
+//! was read. Sessions are on many threads, and children are started on one: a [`Launcher`] is the way there. What the service
+//! manager starts is in a [`unit`].
 
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use super::children::{Child, Children, Speaker};
 use super::descendants::{Whose, descendants};
 use super::settings::{Command, Role, Settings, Stdio};
 use super::terminal::{Window, open_terminal};
-use super::{Ended, ProgramError};
+use super::{Ended, ProgramError, unit};
 use crate::relay::end::TargetFailed;
 
 /// Sessions that wait for their programs at a time.
@@ -67,15 +69,33 @@ pub struct PerSession {
     settings: Arc<Settings>,
     route: String,
     stdio: Stdio,
-    launcher: Launcher,
+    starter: Starter,
+}
+
+/// Who starts the programs of sessions.
+#[derive(Clone, Debug)]
+enum Starter {
+    /// This process, on the thread of its children.
+    Children(Launcher),
+    /// The service manager, which listens there.
+    Units(Arc<Path>),
 }
 
 impl PerSession {
-    /// None: the program is not for sessions.
+    /// Children of this process. None: the program is not for sessions.
     pub fn new(settings: &Settings, route: &str, launcher: &Launcher) -> Option<Self> {
+        Self::by(settings, route, Starter::Children(launcher.clone()))
+    }
+
+    /// The same as units, which the service manager makes for whoever connects to `socket`.
+    pub fn of_units(settings: &Settings, route: &str, socket: &Path) -> Option<Self> {
+        Self::by(settings, route, Starter::Units(socket.into()))
+    }
+
+    fn by(settings: &Settings, route: &str, starter: Starter) -> Option<Self> {
         let Role::PerSession { stdio } = settings.role else { return None };
         let (settings, route) = (Arc::new(settings.clone()), route.to_owned());
-        Some(Self { settings, route, stdio, launcher: launcher.clone() })
+        Some(Self { settings, route, stdio, starter })
     }
 
     /// What is run.
@@ -89,11 +109,19 @@ impl PerSession {
             let program = self.settings.command.program.to_string_lossy().into_owned();
             ProgramError::Start { program, source }
         };
+        let launcher = match &self.starter {
+            Starter::Children(launcher) => launcher,
+            Starter::Units(socket) => {
+                let (end, (ended, leash)) = unit::start(&self.settings, socket, &guest).await?;
+                let end = self.end(end).map_err(failed)?;
+                return Ok(Stream { end, ended, status: None, leash: Some(leash) });
+            }
+        };
         let (end, streams) = self.ends(guest.window).map_err(failed)?;
         let (answer, started) = oneshot::channel();
         let request = Request { program: self.clone(), guest, streams, answer };
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.launcher.requests.send(request).await.map_err(|_| failed(io::ErrorKind::BrokenPipe.into()))?;
+        launcher.requests.send(request).await.map_err(|_| failed(io::ErrorKind::BrokenPipe.into()))?;
         let (ended, leash) = started.await.map_err(gone).flatten().map_err(failed)?;
         Ok(Stream { end, ended, status: None, leash: Some(leash) })
     }
@@ -102,16 +130,24 @@ impl PerSession {
         match self.stdio {
             Stdio::Socket => {
                 let (ours, theirs) = StdUnixStream::pair()?;
-                ours.set_nonblocking(true)?;
-                Ok((End::Socket(UnixStream::from_std(ours)?), Streams::Socket(theirs.into())))
+                Ok((self.end(ours.into())?, Streams::Socket(theirs.into())))
             }
             Stdio::Terminal => {
                 let (ours, theirs) = open_terminal(window)?;
-                fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
+                Ok((self.end(ours)?, Streams::Terminal(theirs)))
+            }
+        }
+    }
+
+    fn end(&self, ours: OwnedFd) -> io::Result<End> {
+        fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
+        match self.stdio {
+            Stdio::Socket => Ok(End::Socket(UnixStream::from_std(ours.into())?)),
+            Stdio::Terminal => {
                 // Not pipes, and used like two: it has a side for each direction.
                 let writes = pipe::Sender::from_owned_fd_unchecked(ours.try_clone()?)?;
                 let reads = pipe::Receiver::from_owned_fd_unchecked(ours)?;
-                Ok((End::Terminal { reads, writes }, Streams::Terminal(theirs)))
+                Ok(End::Terminal { reads, writes })
             }
         }
     }
@@ -135,7 +171,7 @@ struct Request {
 }
 
 /// How the program ends, and what ends it when it is dropped.
-type Started = (oneshot::Receiver<ExitStatus>, oneshot::Sender<()>);
+pub(super) type Started = (oneshot::Receiver<ExitStatus>, oneshot::Sender<()>);
 
 /// The way from sessions to the thread that starts children.
 #[derive(Clone, Debug)]

@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::unistd::{Group, User};
+
 use super::pacing::OnExit;
 
 /// A program, and who runs it how.
@@ -125,6 +127,26 @@ impl Settings {
             Role::Service { on_exit, .. } => on_exit,
             Role::PerSession { .. } => OnExit::Ignore,
         }
+    }
+}
+
+impl Settings {
+    /// Who of those as whom it is to run is not there, in words. None: nobody that could be told by name.
+    pub fn stranger(&self) -> Option<String> {
+        let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(user) = self.user.as_deref().filter(|user| !is_number(user))
+            && matches!(User::from_name(user), Ok(None))
+        {
+            return Some(format!("there is no such user as {user}"));
+        }
+        let group = self.group.as_deref().filter(|group| !is_number(group))?;
+        let is_missing = matches!(Group::from_name(group), Ok(None));
+        is_missing.then(|| format!("there is no such group as {group}"))
+    }
+
+    /// Whether the manager runs it as a unit for each session.
+    pub fn is_for_units_of_sessions(&self) -> bool {
+        matches!((&self.supervision, &self.role), (Supervision::Systemd { .. }, Role::PerSession { .. }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::programs::Programs;
 use super::site::{Site, SiteError};
 use crate::config::Route;
 use crate::log::Kind;
+use crate::program::session::PerSession;
 use crate::program::watch::{Supervised, is_supervised};
 use crate::systemd::activation::{Claim, difference};
 use crate::systemd::confinement::Confinement;
@@ -31,6 +33,8 @@ pub(super) struct Circumstances {
     pub(super) confinement: Confinement,
     /// The program that systemd runs for the route of this process.
     pub(super) supervised: Option<Supervised>,
+    /// Where systemd listens for sessions, to start a program for each.
+    pub(super) sessions: Option<PathBuf>,
     /// The grants of the routes that are or were, by their names: a reload keeps them.
     pub(super) grants: RefCell<HashMap<String, Arc<Grants>>>,
     /// What runs behind the routes.
@@ -48,6 +52,11 @@ impl Circumstances {
             };
             let is_target = route.target == target::Settings::Program;
             is_target.then(|| Target::Program(supervised.place().clone()))
+        } else if let Some(program) = route.program.as_ref().filter(|program| program.is_for_units_of_sessions()) {
+            let Some(socket) = self.sessions.as_ref().filter(|socket| socket.ends_with(&route.name)) else {
+                return Err(SiteError::ProgramWithoutUnit { route: route.name });
+            };
+            PerSession::of_units(program, &route.name, socket).map(Target::PerSession)
         } else {
             self.programs.borrow_mut().plan(&route)?
         };
@@ -80,12 +89,31 @@ impl Circumstances {
             self.confinement.excludes_target_of(route),
             self.confinement.differs_in_clients_of(route),
             self.other_program_of(route),
+            self.no_units_for_sessions_of(route),
         ];
         let outdated: Vec<String> = outdated.into_iter().flatten().collect();
         for problem in &outdated {
             warn!(kind = Kind::UnitOutdated.id(), route = name, "{problem}");
         }
         difference.into_iter().chain(outdated).map(|problem| format!("{name}: {problem}")).collect()
+    }
+
+    /// Why no session of `route` can have a program, and what to do.
+    fn no_units_for_sessions_of(&self, route: &Route) -> Option<String> {
+        let program = route.program.as_ref().filter(|program| program.is_for_units_of_sessions())?;
+        let socket = self.sessions.as_ref()?;
+        let name = &route.name;
+        if let Some(stranger) = program.stranger() {
+            return Some(format!("no session can have its program: {stranger}"));
+        }
+        (!socket.exists()).then(|| {
+            format!(
+                "no session can have its program, for systemd does not listen on {}: 'systemctl show --property=Description \
+                 websockify@{name}' says what is wrong with the route's file; then run 'systemctl daemon-reload && systemctl \
+                 restart websockify@{name}'",
+                socket.display()
+            )
+        })
     }
 
     /// Why the program of `route` is not the one that systemd runs, and what to do.

@@ -140,6 +140,7 @@ impl Server {
             may_exit_idle: unusable.is_empty(),
             confinement: Confinement::of_this_process(),
             supervised: Supervised::of_this_process(),
+            sessions: program::unit::socket_of_this_process(),
             ..Circumstances::default()
         };
         Self { circumstances, unusable, ..Self::default() }

@@ -17,7 +17,7 @@ use crate::config::{Route, chain};
 use crate::log::Kind;
 use crate::program::place::{Place, Standing};
 use crate::program::session::PerSession;
-use crate::program::settings::{Role, Supervision};
+use crate::program::settings::Role;
 use crate::program::watch::Condition;
 use crate::program::{Children, Descriptors, Ended, Launcher, Launches, Program, ProgramError, Settings, Supervisor};
 use crate::target::{self, Target};
@@ -90,9 +90,6 @@ impl Programs {
     /// Makes the program of `route` ready, if it has one that is not running. Says where its sessions go, if that is there.
     pub(super) fn plan(&mut self, route: &Route) -> Result<Option<Target>, SiteError> {
         let Some(settings) = &route.program else { return Ok(None) };
-        if settings.supervision != Supervision::Child {
-            return Err(SiteError::PerSessionOfSystemd { route: route.name.clone() });
-        }
         if let Some(program) = PerSession::new(settings, &route.name, &self.launcher) {
             self.planned.insert(route.name.clone(), Planned::PerSession);
             return Ok(Some(Target::PerSession(program)));

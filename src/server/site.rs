@@ -100,14 +100,6 @@ pub enum SiteError {
         /// What is wrong.
         source: ProgramError,
     },
-    /// systemd is to run its programs, one for each session, which it does not.
-    #[error(
-        "route '{route}': systemd does not start a program for each session yet: write supervisor = \"child\" beside per-session"
-    )]
-    PerSessionOfSystemd {
-        /// Its name.
-        route: String,
-    },
     /// systemd is to run its program, and does not.
     #[error(
         "route '{route}': systemd is to run its program, and this process is not of a unit that knows: run 'systemctl \

@@ -34,7 +34,11 @@ impl Egress {
     /// What a route's sessions need, and whoever decides about its clients.
     pub(super) fn of_route(route: &Route) -> Self {
         let allowed = route.allow_targets.as_ref();
-        let sessions = Self::of(&route.target, allowed);
+        let sessions = match &route.program {
+            // Their sockets, too, are in the file system.
+            Some(program) if program.is_for_units_of_sessions() => Self::None,
+            _ => Self::of(&route.target, allowed),
+        };
         let Some(forward) = &route.access.forward_auth else { return sessions };
         let named = allowed.filter(|_| forward.target_header.is_some()).map_or(Self::None, Self::of_list);
         sessions.and(Self::of_host(&forward.address.host)).and(named)

@@ -15,7 +15,10 @@ use std::path::PathBuf;
 
 use super::unit_file::{Fit, UnitFile};
 use super::{program, recordings, service, socket};
-use crate::config::{self, Loaded, Mistake, Problem, Route, Surroundings, Survey, Surveyed};
+use crate::config::{self, Loaded, Mistake, Problem, Route, Surroundings, Survey, Surveyed, chain};
+
+/// What the generator adds to units that are there.
+const DROP_IN: &str = "50-route.conf";
 
 /// One run of the generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,22 +106,36 @@ impl Generator {
         }
         let program = route.and_then(|route| program::misfit(route.program.as_ref()?, self.scope));
         found.extend(program.map(|misfit| format!("{}: {misfit}", file.path.display())));
+        let sessions =
+            route.and_then(|route| program::session::units(&heading, route, &self.routes, self.scope).transpose());
+        let sessions = match sessions.transpose() {
+            Ok(sessions) => sessions,
+            Err(error) => {
+                found.push(format!("{}: {}", file.path.display(), chain(&error)));
+                None
+            }
+        };
         heading.problems = known.into_iter().chain(found.iter().cloned()).collect();
 
         let socket = socket::drop_in(&heading, &listen, &streams, route, self.scope);
         let (service, _) = service::drop_in(&heading, route, self.scope);
-        self.write(&format!("websockify@{}.socket.d", file.name), &socket)?;
-        self.write(&format!("websockify@{}.service.d", file.name), &service)?;
+        self.write(&format!("websockify@{}.socket.d/{DROP_IN}", file.name), &socket)?;
+        self.write(&format!("websockify@{}.service.d/{DROP_IN}", file.name), &service)?;
+        if let Some(program::session::Units { socket, template }) = sessions {
+            self.write(&program::session::socket_unit(&file.name), &socket)?;
+            self.write(&program::session::template(&file.name), &template)?;
+        }
         Ok(found)
     }
 
-    /// Writes a drop-in under a name that systemd ignores, and renames it when it is complete.
-    fn write(&self, directory: &str, text: &str) -> Result<(), GenerateError> {
-        let directory = self.units.join(directory);
-        let path = directory.join("50-route.conf");
+    /// Writes a file under a name that systemd ignores, and renames it when it is complete.
+    fn write(&self, name: &str, text: &str) -> Result<(), GenerateError> {
+        let path = self.units.join(name);
         let written = || {
-            fs::create_dir_all(&directory)?;
-            let new = directory.join(format!(".50-route.conf.{}", std::process::id()));
+            let directory = path.parent().unwrap_or(&self.units);
+            fs::create_dir_all(directory)?;
+            let base = path.file_name().unwrap_or_default().to_string_lossy();
+            let new = directory.join(format!(".{base}.{}", std::process::id()));
             let mut file = fs::File::create(&new)?;
             file.write_all(text.as_bytes())?;
             fs::rename(&new, &path)
@@ -158,6 +175,26 @@ pub(super) struct Heading {
 }
 
 impl Heading {
+    /// Nothing but a name.
+    #[cfg(test)]
+    pub(super) fn bare(name: &str) -> Self {
+        Self { name: name.to_owned(), source: None, description: None, problems: Vec::new() }
+    }
+
+    /// That of a unit that is the generator's own.
+    pub(super) fn begin_for(&self, description: &str) -> UnitFile {
+        let mut unit = UnitFile::default();
+        unit.because(
+            "Made by websockify-generator of the file that SourcePath= names, at each daemon-reload: edit that file",
+        );
+        unit.section("Unit");
+        if let Some(source) = &self.source {
+            unit.set_whole("SourcePath", source);
+        }
+        unit.describe("Description", description);
+        unit
+    }
+
     pub(super) fn begin(&self) -> UnitFile {
         let mut unit = UnitFile::default();
         unit.because(

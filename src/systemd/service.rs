@@ -14,6 +14,7 @@ use crate::access::proxies::KernelFilter;
 use crate::config::{ABSENT, Route, credential_name, descriptors};
 use crate::http;
 use crate::limits::Limits;
+use crate::program::Settings;
 use crate::target::allow::{Allowed, AllowedTargets};
 use crate::target::source;
 use crate::target::{self, Target};
@@ -33,6 +34,10 @@ pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) ->
     let mut unit = heading.begin();
     if let Some(route) = route {
         mounts(&mut unit, route, &mut unfit);
+        let has_units_of_sessions = route.program.as_ref().is_some_and(Settings::is_for_units_of_sessions);
+        if has_units_of_sessions {
+            program::session::want(&mut unit, &route.name);
+        }
         unit.section("Service");
         if scope == Scope::System {
             credentials(&mut unit, route, &mut unfit);
@@ -41,6 +46,9 @@ pub(super) fn drop_in(heading: &Heading, route: Option<&Route>, scope: Scope) ->
         }
         if let Some(program) = &route.program {
             program::drop_in::service(&mut unit, &route.name, program, scope);
+        }
+        if has_units_of_sessions {
+            program::session::show(&mut unit, &route.name, scope);
         }
         control(&mut unit, route, &mut unfit);
         network(&mut unit, route, scope);

@@ -38,6 +38,12 @@ impl UnitFile {
         self.line(&format!("{key}={value}"));
     }
 
+    /// The same, with its key: `KEY=VALUE`.
+    pub(super) fn set_pair(&mut self, setting: &str) {
+        debug_assert!(setting.contains('=') && !setting.contains(['\n', '%']));
+        self.line(setting);
+    }
+
     /// A value that is made here, with a directory of the manager's in it.
     pub(super) fn set_expanding(&mut self, key: &str, value: &str) {
         debug_assert!(!value.contains('\n'));
@@ -63,6 +69,12 @@ impl UnitFile {
     pub(super) fn set_word(&mut self, key: &str, prefix: &str, value: &Fit) {
         let quoted = value.0.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
         self.line(&format!("{key}=\"{prefix}{quoted}\""));
+    }
+
+    /// Words that are unquoted and unescaped when they are read: all text fits, with no exception.
+    pub(super) fn set_escaped<'a>(&mut self, key: &str, words: impl IntoIterator<Item = &'a str>) {
+        let words: Vec<String> = words.into_iter().map(escaped).collect();
+        self.line(&format!("{key}={}", words.join(" ")));
     }
 
     fn line(&mut self, line: &str) {
@@ -100,6 +112,23 @@ fn sentence(text: &str) -> String {
     line.trim_matches(|c: char| c.is_whitespace() || c == '\\').to_owned()
 }
 
+/// A word in quotes, as in C.
+fn escaped(word: &str) -> String {
+    let mut written = String::from("\"");
+    for character in word.chars() {
+        match character {
+            '\\' | '"' => written.extend(['\\', character]),
+            '%' => written.push_str("%%"),
+            '\0'..='\x1f' | '\x7f' => {
+                let _ = write!(written, "\\x{:02x}", u32::from(character)); // a String takes everything
+            }
+            _ => written.push(character),
+        }
+    }
+    written.push('"');
+    written
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
@@ -122,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_any_text_is_one_word() {
+        let mut unit = UnitFile::default();
+        unit.set_escaped("ExecStart", ["a b", "", ";", "\"%n\\\n\t\u{7f}ä'"]);
+        assert_eq!(unit.into_text(), "ExecStart=\"a b\" \"\" \";\" \"\\\"%%n\\\\\\x0a\\x09\\x7fä'\"\n");
+    }
+
+    #[test]
     fn what_a_unit_cannot_hold_is_refused() {
         for text in ["", " /a", "/a\t", "/a\nExecStart=/bin/sh", "/a\\", "/a\u{7f}"] {
             assert_eq!(Fit::new(text), Err(Unfit(text.to_owned())));
@@ -135,6 +171,7 @@ mod tests {
             let mut unit = UnitFile::default();
             unit.because(&text);
             unit.describe("Description", &text);
+            unit.set_escaped("A", [text.as_str(), "b"]);
             if let Ok(fit) = Fit::new(&text) {
                 unit.set_whole("A", &fit);
                 unit.set_behind("A", "b:", &fit);

@@ -16,6 +16,7 @@ mod outcome;
 mod pace;
 mod port;
 mod runtime;
+pub(super) mod session;
 mod trusted;
 mod unit;
 
@@ -26,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use nix::unistd::{Group, User};
 use tracing::{error, info, warn};
 
 pub use self::manager::ManagerError;
@@ -42,12 +42,9 @@ use self::unit::{Definition, route_unit, unit_name};
 use super::generator::Scope;
 use crate::config::{self, ConfigError, Route, chain};
 use crate::log::Kind;
-use crate::program::settings::{Isolation, Role, Settings, Supervision};
+use crate::program::settings::{Isolation, Settings, Supervision};
 use crate::program::state::{Phase, State};
 use crate::program::{Preload, ProgramError};
-
-/// What systemd is not asked to do yet.
-const PER_SESSION: &str = "per-session = true: systemd runs no program for each session; write supervisor = \"child\"";
 
 /// So many of a program's last lines say why it cannot be started.
 const LAST_LINES: usize = 5;
@@ -209,6 +206,9 @@ impl Supervised {
         if program.supervision == Supervision::Child {
             return Err(not_ours("supervisor = \"child\": the daemon itself starts the program"));
         }
+        if program.is_for_units_of_sessions() {
+            return Err(not_ours("per-session = true: systemd starts the program when a session begins"));
+        }
         match misfit(program, self.manager.scope) {
             Some(what) => Err(not_ours(what)),
             None => Ok(program),
@@ -289,7 +289,6 @@ impl Supervised {
 pub(super) fn misfit(program: &Settings, scope: Scope) -> Option<&'static str> {
     match scope {
         _ if program.supervision == Supervision::Child => None,
-        _ if matches!(program.role, Role::PerSession { .. }) => Some(PER_SESSION),
         Scope::User if has_private_network(program) => Some(
             "isolation = \"private-network\": only the system's manager can make networks; write isolation = \"rebind\"",
         ),
@@ -311,15 +310,7 @@ fn stranger(program: &Settings) -> Option<String> {
         let directory = directory.display();
         return Some(format!("cannot be started: its working-directory {directory} cannot be entered"));
     }
-    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some(user) = program.user.as_deref().filter(|user| !is_number(user))
-        && matches!(User::from_name(user), Ok(None))
-    {
-        return Some(format!("cannot be started: there is no such user as {user}"));
-    }
-    let group = program.group.as_deref().filter(|group| !is_number(group))?;
-    let is_missing = matches!(Group::from_name(group), Ok(None));
-    is_missing.then(|| format!("cannot be started: there is no such group as {group}"))
+    program.stranger().map(|stranger| format!("cannot be started: {stranger}"))
 }
 
 /// Milliseconds since the boot, the same for all processes.
@@ -363,8 +354,8 @@ mod tests {
             let (key, _) = keys["port = 1\n".len()..].split_once(' ').unwrap();
             assert!(told(keys, Scope::User).unwrap().contains(key), "{keys}");
         }
-        for scope in [Scope::System, Scope::User] {
-            assert!(told("per-session = true", scope).unwrap().contains("write supervisor = \"child\""));
+        for keys in ["per-session = true", "per-session = true\npty = true"] {
+            assert_eq!((told(keys, Scope::System), told(keys, Scope::User)), (None, None), "{keys}");
         }
     }
 }

@@ -35,7 +35,7 @@ const SANDBOX_OF_NOBODY: [&str; 18] = [
 const SANDBOX_OF_SOMEBODY: [&str; 1] = ["ProtectControlGroups=yes"];
 
 /// From SIGTERM to SIGKILL: a desktop saves what is open.
-const STOP_TIMEOUT: &str = "TimeoutStopSec=10";
+pub(super) const STOP_TIMEOUT: &str = "TimeoutStopSec=10";
 
 /// What a unit is made of.
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +150,6 @@ impl Definition<'_> {
 }
 
 /// The sandbox of a program, before its own properties.
-fn sandbox(program: &Settings) -> &'static [&'static str] {
+pub(super) fn sandbox(program: &Settings) -> &'static [&'static str] {
     if program.user.is_some() { &SANDBOX_OF_SOMEBODY } else { &SANDBOX_OF_NOBODY }
 }
