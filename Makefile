@@ -44,7 +44,7 @@ unit:
 # What speed costs, in figures that do not depend on how busy the machine is: instructions and system calls.
 gates: build
 	tests/setup gates
-	$(CARGO) build --release --locked --example codec_work
+	$(CARGO) build --release --locked --example codec_work --example guess_work
 	$(PYTEST) -rP tests/gates
 
 # After the codec has become better, or a change that is worth its price.

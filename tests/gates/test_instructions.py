@@ -8,7 +8,6 @@ anew: `make record-instructions`.
 """
 
 import os
-import re
 import subprocess
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,8 @@ from pathlib import Path
 import pytest
 from clients.program import built
 
+from .callgrind import instructions_measured
+
 RECORDED = Path(__file__).with_name("instructions.toml")
 # As in examples/codec_work.rs.
 REPETITIONS = 100
@@ -24,7 +25,6 @@ SLACK = 1.03
 SLACK_OF_ANOTHER_COMPILER = 1.25
 HANDFUL = 10
 WORTH_RECORDING = 0.95
-CALLGRIND_SECONDS_MAX = 120
 
 
 def _program() -> Path:
@@ -44,22 +44,7 @@ def pieces() -> list[str]:
 
 def instructions(piece: str) -> int:
     """How many instructions the piece takes once."""
-    command = [
-        "valgrind",
-        "--tool=callgrind",
-        "--callgrind-out-file=/dev/null",
-        "--collect-atstart=no",
-        "--toggle-collect=*codec_work*measured*",
-        _program(),
-        piece,
-    ]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=CALLGRIND_SECONDS_MAX)
-    assert run.returncode == 0, run.stderr
-    collected = re.search(r"Collected : (\d+)", run.stderr)
-    assert collected is not None, run.stderr
-    count = int(collected[1]) // REPETITIONS
-    assert count > 0, f"nothing was counted: does `measured` still have a name?\n{run.stderr}"
-    return count
+    return instructions_measured(_program(), piece) // REPETITIONS
 
 
 @pytest.fixture(scope="module")
