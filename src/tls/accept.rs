@@ -10,16 +10,12 @@ use std::time::Duration;
 use nix::sys::socket::{MsgFlags, recv};
 use rustls::CertificateError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio_rustls::TlsAcceptor;
 
-use super::ciphertext::Ciphertext;
+use super::session::Session;
+use super::side::Server;
 use super::{Certificates, Stream, Tls};
 use crate::proxy_protocol::read::{BEGINNING_BYTES, is_beginning};
 use crate::socket::Socket;
-
-/// How much ciphertext may wait for a client that does not read. Four full records: enough to keep the socket's buffer
-/// full between two wake-ups, little enough to have for each of thousands of stalled clients.
-pub(super) const CIPHERTEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// A TLS record that is a handshake message: how a TLS client begins.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -141,14 +137,12 @@ async fn first_byte(socket: &Socket) -> io::Result<Option<u8>> {
 }
 
 async fn shake_hands(socket: Socket, certificates: &Certificates) -> Result<Stream, AcceptError> {
-    let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(CIPHERTEXT_BYTES_MAX));
-    // Boxed: the handshake's state is over a kilobyte, and a connection waits with it for a slow client.
-    let acceptor = TlsAcceptor::from(certificates.config());
-    let handshake = acceptor.accept_with(Ciphertext::new(socket), limit).into_fallible();
-    match Box::pin(handshake).await {
-        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-        Err((source, ciphertext)) => {
-            refuse(ciphertext.into_socket(), &[]).await; // the TLS library has answered
+    let side =
+        Server::new(certificates.config()).map_err(|error| AcceptError::of_handshake(io::Error::other(error)))?;
+    match Session::begin(socket, side).await {
+        Ok(session) => Ok(Stream::Tls(session)),
+        Err((source, socket)) => {
+            refuse(socket, &[]).await; // the TLS library has answered
             Err(AcceptError::of_handshake(source))
         }
     }

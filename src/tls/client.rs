@@ -19,10 +19,10 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
     SignatureScheme,
 };
-use tokio_rustls::TlsConnector;
 
-use super::ciphertext::Ciphertext;
 use super::pair::Pair;
+use super::session::Session;
+use super::side::Client;
 use super::spki::SpkiHash;
 use super::stream::Outward;
 use super::{Authorities, Pem, TlsError, provider};
@@ -54,7 +54,7 @@ pub enum Trust {
 /// Shakes hands with servers by the rules of its settings.
 #[derive(Clone)]
 pub struct Connector {
-    config: TlsConnector,
+    config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
 }
 
@@ -138,7 +138,7 @@ impl Connector {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified())))
             }
         };
-        Ok(Self { config: Arc::new(config).into(), server_name: settings.server_name.clone() })
+        Ok(Self { config: Arc::new(config), server_name: settings.server_name.clone() })
     }
 
     /// Shakes hands by `socket`, which is connected with `host`. There is no deadline here.
@@ -147,10 +147,10 @@ impl Connector {
             Some(name) => name.clone(),
             None => ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Name(host.to_owned()))?,
         };
-        // Boxed: the handshake's state is over a kilobyte, and most sessions have none.
-        match Box::pin(self.config.connect(name, Ciphertext::new(socket))).await {
-            Ok(stream) => Ok(Outward::Tls(Box::new(stream))),
-            Err(error) => Err(error.into()),
+        let side = Client::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
+        match Session::begin(socket, side).await {
+            Ok(session) => Ok(Outward::Tls(session)),
+            Err((error, _)) => Err(error.into()),
         }
     }
 }

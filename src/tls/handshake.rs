@@ -3,6 +3,7 @@
 //! Promise: nothing below what the route asks for is spoken, and nothing older than TLS 1.2 ever. Nothing of a session is kept
 //! here after its end: what a client resumes by is a ticket that it keeps itself.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -40,6 +41,15 @@ pub enum MinVersion {
 #[derive(Debug)]
 struct ByName {
     pairs: Vec<Pair>,
+}
+
+thread_local! {
+    static NAME_ASKED_FOR: Cell<Option<Box<str>>> = const { Cell::new(None) };
+}
+
+/// For which name the certificate was chosen just now, by this thread. A connection without buffers does not tell it itself.
+pub(super) fn take_name_asked_for() -> Option<Box<str>> {
+    NAME_ASKED_FOR.take()
 }
 
 impl Rules {
@@ -98,6 +108,7 @@ impl Rules {
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        NAME_ASKED_FOR.set(hello.server_name().map(Box::from));
         let name = hello.server_name().map(str::to_ascii_lowercase);
         let is_for_it = |pair: &&Pair| name.as_ref().is_some_and(|name| pair.is_for(name));
         let can_sign = |pair: &&Pair| pair.can_sign(hello.signature_schemes());

@@ -13,13 +13,14 @@
 mod accept;
 mod certificates;
 pub mod ciphers;
-mod ciphertext;
 pub mod client;
 mod error;
 mod handshake;
 mod identity;
 mod key;
 mod pair;
+mod session;
+mod side;
 mod spki;
 mod stream;
 #[cfg(test)]
@@ -32,12 +33,13 @@ use std::sync::Arc;
 
 pub use accept::AcceptError;
 pub use certificates::{Certificates, Expiry};
-pub use ciphertext::Ciphertext;
 pub use error::TlsError;
 pub use handshake::{MinVersion, Rules};
 pub use identity::ClientIdentity;
 pub use key::Passphrase;
 pub(crate) use pair::provider;
+pub use session::Session;
+pub use side::{Client, Server, Side};
 pub use spki::{SpkiHash, SpkiHashError};
 pub use stream::{Outward, Stream, Wire};
 
