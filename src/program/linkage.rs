@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::settings::Command;
+use super::settings::{Command, Settings};
 
 /// Why preloading has no effect on a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,31 @@ impl Immune {
     }
 }
 
-/// What the program is found to be. None: nothing is known that would be in the way.
+/// Why the port of a program cannot be moved, and what to do, before somebody else than this process starts it. None: nothing is
+/// known that would be in the way. `gains`: whether a setuid program has more rights than whoever starts it.
+pub fn obstacle(settings: &Settings, gains: bool) -> Option<String> {
+    let port = settings.moved_port()?;
+    Some(not_moved(port, found(&settings.command, gains)?.reason()))
+}
+
+/// The port stays where it is, for this reason.
+pub(super) fn not_moved(port: u16, reason: &str) -> String {
+    format!(
+        "the port {port} of the program cannot be moved, for {reason}: let systemd run it in a network of its own, by isolation = \
+         \"private-network\" in the [program] of a route's file"
+    )
+}
+
+/// What the program is found to be, if this process starts it. None: nothing is known that would be in the way.
 pub(super) fn immune(command: &Command) -> Option<Immune> {
+    found(command, !nix::unistd::geteuid().is_root())
+}
+
+fn found(command: &Command, gains: bool) -> Option<Immune> {
     let path = find(Path::new(&command.program))?;
     let mut file = File::open(&path).ok()?;
-    let is_root = nix::unistd::geteuid().is_root();
     let is_privileged = file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o6000 != 0);
-    if is_privileged && !is_root {
+    if is_privileged && gains {
         return Some(Immune::Privileged);
     }
     let mut head = [0; 64];

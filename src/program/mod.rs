@@ -30,6 +30,7 @@ use std::process::ExitStatus;
 use nix::sys::resource::{Resource, getrlimit, rlim_t};
 
 pub use self::children::{Children, GRACE};
+pub use self::linkage::obstacle;
 pub use self::pacing::OnExit;
 use self::place::Held;
 pub use self::place::Place;

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use super::child::{Start, Streams};
 use super::children::{Child, Children, Speaker};
 use super::descendants::{Mark, Whose, descendants};
-use super::linkage::immune;
+use super::linkage::{immune, not_moved};
 use super::listening::{have_any, listeners};
 use super::pacing::{OnExit, Pacing};
 use super::place::Standing;
@@ -282,13 +282,7 @@ impl Supervisor {
     fn tell_not_moved(&self, reason: &str) {
         let Some((_, preload)) = &self.program.moved else { return };
         let (port, Speaker { program, route, .. }) = (preload.original(), &self.speaker);
-        warn!(
-            kind = Kind::ProgramNotMoved.id(),
-            program,
-            route,
-            "the port {port} of the program cannot be moved, for {reason}: let systemd run it in a network of its own, by \
-             isolation = \"private-network\" in the [program] of a route's file"
-        );
+        warn!(kind = Kind::ProgramNotMoved.id(), program, route, "{}", not_moved(port, reason));
         self.program.place.stands(Standing::NotMoved);
     }
 }

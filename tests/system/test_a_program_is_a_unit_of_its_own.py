@@ -24,6 +24,8 @@ from .programs import (
 )
 from .route import PORT, enable, service
 
+PORT_NOT_MOVED = "MESSAGE_ID=28e93754b99344208aabe895ad0068cd"
+
 MODES = ("exit", "ignore", "respawn")
 
 
@@ -144,6 +146,17 @@ def test_what_cannot_be_moved_runs_in_a_private_network(machine: Machine) -> Non
         pid = ask(machine, PORT + number)
         assert processes(machine, program_unit(name)) == [pid]
     assert not [line for line in listening(machine).splitlines() if "5901" in line.split()[3]]
+
+
+def test_what_cannot_be_moved_is_told_before_anybody_comes(machine: Machine) -> None:
+    static = "/usr/local/bin/static-server"
+    machine.write(static, static_server(), mode=0o755)
+    write_program(machine, command=f'["{static}", "5901"]')
+    enable(machine)
+    machine.run("systemctl", "start", service())
+    record = machine.wait_for_record("WEBSOCKIFY_ROUTE=vnc", PORT_NOT_MOVED)
+    assert "it is linked statically" in record["MESSAGE"]
+    assert 'isolation = "private-network"' in record["MESSAGE"]
 
 
 def test_program_and_proxy_are_seen_together(machine: Machine) -> None:

@@ -44,7 +44,7 @@ use crate::config::{self, ConfigError, Route, chain};
 use crate::log::Kind;
 use crate::program::settings::{Isolation, Settings, Supervision};
 use crate::program::state::{Phase, State};
-use crate::program::{Preload, ProgramError};
+use crate::program::{Preload, ProgramError, obstacle};
 
 /// So many of a program's last lines say why it cannot be started.
 const LAST_LINES: usize = 5;
@@ -182,6 +182,11 @@ impl Supervised {
         if let Some(how) = stranger(program) {
             return Err(SupervisionError::NotStarted { program: program.command.name(), how, said: String::new() });
         }
+        // It may yet start another one that the library can be loaded into: so it is told, and tried.
+        if let Some(obstacle) = obstacle(program, may_gain_rights(program, self.manager.scope)) {
+            let (route, program) = (&self.route, program.command.name());
+            warn!(kind = Kind::ProgramNotMoved.id(), program, route, "{obstacle}");
+        }
         self.manager.stop(&unit)?;
         self.runtime.create()?;
         self.runtime.set_starts("")?;
@@ -302,6 +307,14 @@ pub(super) fn misfit(program: &Settings, scope: Scope) -> Option<&'static str> {
 /// Whether a program shares a network with its route and nobody else.
 pub(super) fn has_private_network(program: &Settings) -> bool {
     program.port().is_some_and(|port| port.isolation == Isolation::PrivateNetwork)
+}
+
+/// Whether a setuid program has more rights than whoever starts it: not in the sandbox, and not if that is root.
+fn may_gain_rights(program: &Settings, scope: Scope) -> bool {
+    match &program.user {
+        Some(user) => user != "root" && user != "0",
+        None => scope == Scope::User,
+    }
 }
 
 /// What is named and is not there: then systemd runs nothing of the unit at all, not even what would say so.
