@@ -267,7 +267,7 @@ mod tests {
         let connector = site.connector(rustls::ALL_VERSIONS);
         let (client, server) = tokio::join!(connector.connect(server_name(), client), site.tls.accept(server));
         let (mut client, mut server) = (client.unwrap(), server.unwrap());
-        assert!(server.is_tls());
+        assert_eq!(server.tls().unwrap().1, Some("localhost"), "the name that was asked for");
         client.write_all(b"ping").await.unwrap();
         client.flush().await.unwrap();
         let mut text = [0; 4];
