@@ -72,6 +72,7 @@ pub mod splice;
 mod stamp;
 pub mod startup;
 pub mod systemd;
+mod tag;
 pub mod target;
 pub mod tls;
 pub mod websocket;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Caller;
 use super::denied::Denied;
 use super::limiter::Limiter;
-use super::tag::Tag;
+use crate::tag::Tag;
 
 /// What all proofs have in common.
 pub(super) struct Attempt<'a> {

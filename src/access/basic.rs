@@ -22,9 +22,9 @@ use tokio::time::timeout_at;
 
 use super::attempt::Attempt;
 use super::denied::Denied;
-use super::tag::Tag;
 use super::users::Users;
 use super::{Authorization, Proved};
+use crate::tag::Tag;
 use crate::target::source::SourceError;
 use crate::target::source::followed::{Document, Followed, Reading, Subject};
 use crate::target::source::service::Secret;

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::attempt::Attempt;
 use super::denied::Denied;
-use super::tag::Tag;
 use super::{Authorization, Proved};
+use crate::tag::Tag;
 use crate::target::source::jwt::{Claims, Jwt};
 use crate::target::source::{LookupError, SourceError};
 use crate::target::token::{Place, Token};

@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::tag::Tag;
 use crate::socket::{Peer, network_of};
+use crate::tag::Tag;
 
 /// The first pause and the longest. Each failure behind the free ones doubles it.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));

@@ -21,7 +21,6 @@ pub mod networks;
 pub mod origin;
 pub mod password;
 pub mod proxies;
-mod tag;
 pub mod users;
 
 use std::fmt;
@@ -41,8 +40,8 @@ use self::limiter::Limiter;
 pub use self::networks::{AllowedClients, Network, NetworkError};
 use self::origin::Origins;
 use self::proxies::Proxies;
-use self::tag::Tag;
 use crate::socket::Peer;
+use crate::tag::Tag;
 use crate::target::Target;
 use crate::target::source::SourceError;
 use crate::target::token::TokenName;

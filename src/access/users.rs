@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::password::{HashError, PasswordHash};
-use super::tag::Tag;
+use crate::tag::Tag;
 
 /// The users of a file.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,7 @@
 //! Grants: tokens that this process makes itself, for whoever may speak to a route's control socket, and forgets again.
 //!
 //! Promise: a token has 128 random bits and stands for one target, for so long and so many sessions, and no more; there is a
-//! bound to how many there are. What is kept of it is its HMAC under a key of the process, as of the tokens of a table. A use is
+//! bound to how many there are. What is kept of it is its [`Tag`], as of the tokens of a table. A use is
 //! set aside when a client comes and spent when its target was reached, so that two who come at once do not both get the last
 //! one, and a target that is not there yet uses up nothing. They live in memory: a reload keeps them, a restart does not.
 
@@ -17,9 +17,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Target;
-use super::source::table::{Hash, hash};
 use super::token::{Token, TokenName};
 use crate::access::Who;
+use crate::tag::Tag;
 
 /// Tokens of a route that are out at once.
 pub const GRANTS_MAX: usize = 1000;
@@ -74,7 +74,7 @@ pub enum GrantError {
 /// The grants of a route.
 #[derive(Default)]
 pub struct Grants {
-    entries: Mutex<HashMap<Hash, Entry>>,
+    entries: Mutex<HashMap<Tag, Entry>>,
 }
 
 struct Entry {
@@ -90,7 +90,7 @@ struct Entry {
 pub struct Use {
     /// None: it is spent.
     grants: Option<Arc<Grants>>,
-    hash: Hash,
+    tag: Tag,
     target: Target,
     user: Option<String>,
 }
@@ -118,15 +118,15 @@ impl Grants {
         }
         let name = TokenName::of(&token);
         let (until, left) = (now + order.ttl, order.uses.get());
-        entries.insert(hash(&token), Entry { order, name, until, left, aside: 0 });
+        entries.insert(Tag::of(&[token.as_bytes()]), Entry { order, name, until, left, aside: 0 });
         Ok(Granted { token, name })
     }
 
     /// Sets a use of `token` aside for `who` comes with it. None: it is no token of these, or good no more, or another user's.
     pub fn set_aside(self: &Arc<Self>, token: &Token, who: Who<'_>, now: Instant) -> Option<Use> {
-        let hash = hash(token.as_str());
+        let tag = Tag::of(&[token.as_str().as_bytes()]);
         let mut entries = self.entries();
-        let entry = entries.get_mut(&hash)?;
+        let entry = entries.get_mut(&tag)?;
         let is_theirs = match (entry.order.user.as_deref(), who) {
             // Where nobody is asked who they are, the token says it.
             (None, _) | (Some(_), Who::Unasked) => true,
@@ -139,7 +139,7 @@ impl Grants {
         entry.left -= 1;
         entry.aside += 1;
         let Order { target, user, .. } = entry.order.clone();
-        Some(Use { grants: Some(Arc::clone(self)), hash, target, user })
+        Some(Use { grants: Some(Arc::clone(self)), tag, target, user })
     }
 
     /// Forgets those whose time is over.
@@ -162,19 +162,19 @@ impl Grants {
     }
 
     /// A use is set aside no more. Returns how many are left, which is where those are that were given back.
-    fn settle(&self, hash: &Hash, given_back: u32) -> u32 {
+    fn settle(&self, tag: &Tag, given_back: u32) -> u32 {
         let mut entries = self.entries();
-        let Some(entry) = entries.get_mut(hash) else { return 0 };
+        let Some(entry) = entries.get_mut(tag) else { return 0 };
         entry.aside -= 1;
         entry.left += given_back;
         let (left, aside) = (entry.left, entry.aside);
         if left + aside == 0 {
-            entries.remove(hash);
+            entries.remove(tag);
         }
         left
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<Hash, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<Tag, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -192,14 +192,14 @@ impl Use {
 
     /// The session begins. Returns how many more there may be.
     pub fn spend(mut self) -> u32 {
-        self.grants.take().map_or(0, |grants| grants.settle(&self.hash, 0))
+        self.grants.take().map_or(0, |grants| grants.settle(&self.tag, 0))
     }
 }
 
 impl Drop for Use {
     fn drop(&mut self) {
         if let Some(grants) = self.grants.take() {
-            grants.settle(&self.hash, 1);
+            grants.settle(&self.tag, 1);
         }
     }
 }

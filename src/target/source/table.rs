@@ -5,19 +5,15 @@
 //! takes tells nothing about how near a guess came.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::LazyLock;
 
-use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
-use aws_lc_rs::rand::SystemRandom;
-
+use crate::tag::Tag;
 use crate::target::Target;
 use crate::target::token::Token;
 
 /// The entries of one file.
 #[derive(Debug, Default)]
 pub struct Table {
-    targets: HashMap<Hash, Target>,
+    targets: HashMap<Tag, Target>,
 }
 
 /// A line that is no entry.
@@ -47,9 +43,6 @@ pub enum Wrong {
     NoTarget,
 }
 
-/// A token's HMAC under a key of this process.
-pub(in crate::target) type Hash = [u8; 32];
-
 impl Table {
     /// Reads a file's text. The right lines are in the table, even when there are wrong ones beside them; of two with one
     /// token, the later counts.
@@ -57,7 +50,7 @@ impl Table {
         let (mut targets, mut wrong) = (HashMap::new(), Vec::new());
         for (line, entry) in entries(text) {
             match entry {
-                Ok((token, target)) => drop(targets.insert(hash(token), target)),
+                Ok((token, target)) => drop(targets.insert(tag(token), target)),
                 Err(error) => wrong.push(WrongLine { line, wrong: error }),
             }
         }
@@ -66,7 +59,7 @@ impl Table {
 
     /// What a token stands for.
     pub fn get(&self, token: &Token) -> Option<&Target> {
-        self.targets.get(&hash(token.as_str()))
+        self.targets.get(&tag(token.as_str()))
     }
 
     /// How many tokens there are.
@@ -109,11 +102,8 @@ fn split(line: &str) -> Option<(&str, &str)> {
 }
 
 /// What is kept of a token in place of it.
-pub(in crate::target) fn hash(token: &str) -> Hash {
-    static KEY: LazyLock<Arc<Key>> = LazyLock::new(|| {
-        Arc::new(Key::generate(HMAC_SHA256, &SystemRandom::new()).expect("the kernel gives random bytes"))
-    });
-    *sign(&KEY, token.as_bytes()).as_ref().first_chunk().expect("HMAC-SHA-256 has 32 bytes")
+fn tag(token: &str) -> Tag {
+    Tag::of(&[token.as_bytes()])
 }
 
 #[cfg(test)]
@@ -178,7 +168,7 @@ mod tests {
     #[test]
     fn of_two_lines_with_one_token_the_later_counts() {
         let (table, _) = Table::read("t: a:1\nt: b:2\n");
-        let found = table.targets.get(&hash("t")).map(ToString::to_string);
+        let found = table.targets.get(&tag("t")).map(ToString::to_string);
         assert_eq!((table.len(), found.as_deref()), (1, Some("b:2")));
     }
 
@@ -193,7 +183,7 @@ mod tests {
         for _ in 0..10_000 {
             for (guess, times) in [&near, &far].into_iter().zip(&mut times) {
                 let began = std::time::Instant::now();
-                let found = std::hint::black_box(&table).targets.get(&hash(std::hint::black_box(guess)));
+                let found = std::hint::black_box(&table).targets.get(&tag(std::hint::black_box(guess)));
                 times.push(began.elapsed());
                 assert_eq!(found, None);
             }
@@ -213,7 +203,7 @@ mod tests {
             let text = format!("{before}\n{token}: host:{port}\n");
             let (table, wrong) = Table::read(&text);
             let target = Target::Tcp { host: "host".to_owned(), port };
-            prop_assert_eq!(table.targets.get(&hash(&token)), Some(&target));
+            prop_assert_eq!(table.targets.get(&tag(&token)), Some(&target));
             prop_assert!(wrong.iter().all(|wrong| (1..=text.lines().count()).contains(&wrong.line)));
         }
     }
