@@ -35,7 +35,7 @@ pub enum Proxy {
 pub enum ForwardedHeader {
     /// Of RFC 7239.
     Forwarded,
-    /// The older one, which most proxies write; the scheme is that of `X-Forwarded-Proto`, the host that of `X-Forwarded-Host`.
+    /// The older one, which most proxies write; the scheme is that of `X-Forwarded-Proto`.
     XForwardedFor,
 }
 
@@ -46,8 +46,6 @@ pub struct Forwarded {
     pub client: Peer,
     /// By `https`, or not. None: they do not say.
     pub is_https: Option<bool>,
-    /// For which host. None: they do not say.
-    pub host: Option<String>,
 }
 
 /// A trusted proxy sent a header of which the part that counts is no list of addresses.
@@ -61,7 +59,6 @@ struct Hop {
     /// None: its proxy does not say, or does not know.
     from: Option<Peer>,
     is_https: Option<bool>,
-    host: Option<String>,
 }
 
 impl TrustedProxies {
@@ -118,24 +115,17 @@ impl TrustedProxies {
             }
         }
         // The nearest proxy's word: the last, if each appends its own.
-        let last = |name| {
-            let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-            line.rsplit(',').next().map(str::trim).filter(|text| !text.is_empty())
-        };
-        Some(Forwarded {
-            client,
-            is_https: last("x-forwarded-proto").map(is_https),
-            host: last("x-forwarded-host").map(str::to_owned),
-        })
+        let line = headers.get_all("x-forwarded-proto").iter().next_back().and_then(|line| line.to_str().ok());
+        let proto = line.and_then(|line| line.rsplit(',').next()).map(str::trim).filter(|text| !text.is_empty());
+        Some(Forwarded { client, is_https: proto.map(is_https) })
     }
 
     fn rfc7239(&self, peer: Peer, headers: &HeaderMap) -> Option<Forwarded> {
-        let mut told = Forwarded { client: peer, is_https: None, host: None };
+        let mut told = Forwarded { client: peer, is_https: None };
         for line in headers.get_all("forwarded").iter().rev() {
             for hop in hops(line.to_str().ok()?)?.into_iter().rev() {
                 // What is said last is of the hop that is nearest to the client, as far as there is trust.
                 told.is_https = hop.is_https.or(told.is_https);
-                told.host = hop.host.or(told.host);
                 let Some(from) = hop.from else { return Some(told) };
                 told.client = from;
                 if !self.trust(&from) {
@@ -178,8 +168,6 @@ fn hops(mut rest: &str) -> Option<Vec<Hop>> {
                 hop.from = named(&value)?;
             } else if name.eq_ignore_ascii_case("proto") {
                 hop.is_https = Some(is_https(&value));
-            } else if name.eq_ignore_ascii_case("host") {
-                hop.host = Some(value);
             }
             rest = behind.trim_start_matches([' ', '\t']);
         }
@@ -379,22 +367,17 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_and_the_host_come_along() {
-        let told = |header, lines: &[(&str, &str)]| {
-            let told = trusted().forwarded(peer("10.0.0.1"), header, &headers(lines)).unwrap().unwrap();
-            (told.is_https, told.host)
+    fn the_scheme_comes_along() {
+        let is_https = |header, lines: &[(&str, &str)]| {
+            trusted().forwarded(peer("10.0.0.1"), header, &headers(lines)).unwrap().unwrap().is_https
         };
-        let host = |name: &str| Some(name.to_owned());
-        let lines = [("x-forwarded-proto", "http, https"), ("x-forwarded-host", "vm.example.com")];
-        assert_eq!(told(ForwardedHeader::XForwardedFor, &lines), (Some(true), host("vm.example.com")));
-        assert_eq!(told(ForwardedHeader::XForwardedFor, &[("x-forwarded-proto", "http")]), (Some(false), None));
-        assert_eq!(told(ForwardedHeader::XForwardedFor, &[]), (None, None));
-        assert_eq!(told(ForwardedHeader::Forwarded, &lines), (None, None));
-        let lines = [(
-            "forwarded",
-            "for=1.1.1.1;proto=http;host=evil, for=192.0.2.1;proto=https;host=\"vm:443\", for=10.1.1.1",
-        )];
-        assert_eq!(told(ForwardedHeader::Forwarded, &lines), (Some(true), host("vm:443")));
+        let lines = [("x-forwarded-proto", "http, https")];
+        assert_eq!(is_https(ForwardedHeader::XForwardedFor, &lines), Some(true));
+        assert_eq!(is_https(ForwardedHeader::XForwardedFor, &[("x-forwarded-proto", "http")]), Some(false));
+        assert_eq!(is_https(ForwardedHeader::XForwardedFor, &[]), None);
+        assert_eq!(is_https(ForwardedHeader::Forwarded, &lines), None);
+        let line = "for=1.1.1.1;proto=http, for=192.0.2.1;proto=https;host=\"vm:443\", for=10.1.1.1";
+        assert_eq!(is_https(ForwardedHeader::Forwarded, &[("forwarded", line)]), Some(true));
     }
 
     proptest! {
