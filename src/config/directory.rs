@@ -14,7 +14,8 @@ use super::document::Complaint;
 use super::file::File;
 use super::meaning::Sockets;
 use super::place::Place;
-use super::problem::{ConfigError, Mistake, Problem, suggestion};
+use super::problem::{ConfigError, Mistake, Problem};
+use super::suggestion::suggestion;
 use super::surroundings::Surroundings;
 use crate::server::address::ListenAddress;
 

@@ -9,7 +9,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::file::Words;
-use super::problem::{Mistake, suggestion};
+use super::problem::Mistake;
+use super::suggestion::suggestion;
 
 /// A mistake and the bytes of the text that it is about.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ mod problem;
 mod program;
 mod proxies;
 mod recording;
+mod suggestion;
 mod surroundings;
 mod tls;
 mod tokens;
