@@ -26,6 +26,7 @@ mod stream;
 #[cfg(test)]
 mod testing;
 mod verifier;
+mod waiting;
 
 use std::borrow::Cow;
 use std::path::PathBuf;

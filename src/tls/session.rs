@@ -23,6 +23,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::side::Side;
+use super::waiting::Waiting;
 use crate::socket::Socket;
 
 /// The most plain bytes that one call to the socket carries: four full records, beyond which the copies cost more than the calls.
@@ -74,34 +75,6 @@ enum Input {
     Ended,
     /// Nothing that could be believed.
     Failed(Error),
-}
-
-/// Bytes in a row that go away from the front. Without bytes there is no memory.
-#[derive(Default)]
-struct Waiting {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Waiting {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn take(&mut self, count: usize) {
-        self.start += count;
-        if self.start == self.bytes.len() {
-            *self = Self::default();
-        }
-    }
 }
 
 impl<S: Side> Session<S> {
@@ -391,10 +364,8 @@ impl<S: Side> AsyncWrite for Session<S> {
 
 /// Puts a record that the library has made behind those that wait.
 fn encode<D>(data: &mut EncodeTlsData<'_, D>, outgoing: &mut Waiting) {
-    let start = outgoing.bytes.len();
     if let Err(EncodeError::InsufficientSize(needs)) = data.encode(&mut []) {
-        outgoing.bytes.resize(start + needs.required_size, 0);
-        data.encode(&mut outgoing.bytes[start..]).expect("it has as much room as it wants");
+        data.encode(outgoing.grow(needs.required_size)).expect("it has as much room as it wants");
     }
 }
 
@@ -407,6 +378,7 @@ fn too_long() -> io::Error {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::sync::Arc;
+    use std::time::Duration;
 
     use proptest::prelude::*;
     use rustls::{AlertDescription, ClientConnection, SupportedProtocolVersion, version};
@@ -503,8 +475,10 @@ mod tests {
         (0..=250_u8).cycle().take(count).collect()
     }
 
+    /// A byte that is lost is waited for in vain, so not for ever.
     fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { tokio::time::timeout(Duration::from_mins(1), future).await.unwrap() })
     }
 
     fn versions() -> impl Strategy<Value = &'static SupportedProtocolVersion> {
@@ -582,7 +556,7 @@ mod tests {
                 };
                 let ((), all) = tokio::join!(writing, reading);
                 assert!(all == expected, "{} bytes of {}", all.len(), expected.len());
-                assert!(session.outgoing.bytes.capacity() == 0, "what is gone takes no memory");
+                assert!(session.outgoing.capacity() == 0, "what is gone takes no memory");
             });
         }
     }
@@ -603,7 +577,7 @@ mod tests {
             }
         }
         assert_eq!(all, b"firstsecond");
-        assert_eq!((session.incoming.capacity(), session.plain.bytes.capacity()), (0, 0));
+        assert_eq!((session.incoming.capacity(), session.plain.capacity()), (0, 0));
     }
 
     #[tokio::test]
