@@ -153,3 +153,34 @@ impl Definition<'_> {
 pub(super) fn sandbox(program: &Settings) -> &'static [&'static str] {
     if program.user.is_some() { &SANDBOX_OF_SOMEBODY } else { &SANDBOX_OF_NOBODY }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Where the manager puts variables in, and where it does not: a dollar stays one.
+    #[test]
+    fn a_dollar_in_what_is_run_stays_single_and_one_in_its_arguments_is_doubled() {
+        let text = "listen = \"127.0.0.1:1\"\n[program]\nport = 1\nsupervisor = \"systemd\"\n\
+                    command = [\"/srv/$HOME/vnc\", \"-auth\", \"$HOME/x\"]\n";
+        let route = crate::config::understand("vnc", Path::new("/etc/websockify/vnc.toml"), text).unwrap();
+        let definition = Definition {
+            route: "vnc",
+            description: None,
+            program: route.program.as_ref().unwrap(),
+            scope: Scope::System,
+            helper: "/opt/$x/websockify",
+            environment: "/run/x",
+        };
+        let arguments = definition.arguments();
+        assert!(
+            arguments.ends_with(&["--", "/srv/$HOME/vnc", "-auth", "$$HOME/x"].map(str::to_owned)),
+            "{arguments:?}"
+        );
+        let ended = arguments.iter().find(|argument| argument.starts_with("--property=ExecStopPost=")).unwrap();
+        assert!(ended.contains("/opt/$x/websockify"), "{ended}");
+    }
+}
