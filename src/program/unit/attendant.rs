@@ -10,7 +10,7 @@ use std::io::{self, IoSlice, Read as _, Write as _, stdin};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{ChildStderr, exit};
+use std::process::{ChildStderr, ExitStatus};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -60,17 +60,27 @@ pub fn attend(route: &str, command: Command, stdio: Stdio) -> Result<(), Program
     hand_over(&daemon, &end).map_err(failed)?;
     drop(end); // the daemon's alone, so that each side hears of the other's end
     let errors = child.stderr.take().map(|stderr| hear(stderr, program.clone(), route.to_owned(), guest.session));
-    let hung_up = daemon.try_clone().map_err(failed)?;
+    let (tell, first) = mpsc::channel();
+    let (tell_too, line) = (tell.clone(), daemon.try_clone().map_err(failed)?);
     thread::spawn(move || {
-        wait_for_end(hung_up);
-        exit(0)
+        wait_for_end(line);
+        tell_too.send(First::HungUp)
     });
-    let ended = Ended::from(child.wait().map_err(failed)?);
+    thread::spawn(move || tell.send(First::Ended(child.wait())));
+    // Both threads live until one of them has told.
+    let Ok(First::Ended(status)) = first.recv() else { return Ok(()) };
+    let ended = Ended::from(status.map_err(failed)?);
     if let Some(errors) = errors {
         let _ = errors.recv_timeout(LAST_WORDS);
     }
     let _ = daemon.write_all(News::Ended(ended).to_string().as_bytes()); // a daemon that is gone need not know
     Ok(())
+}
+
+/// Who is gone first.
+enum First {
+    Ended(io::Result<ExitStatus>),
+    HungUp,
 }
 
 /// Reads who has come.
