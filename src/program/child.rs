@@ -1,8 +1,8 @@
-//! Starting a program: its process group, its ids, its environment, its standard streams.
+//! Starting a program: its process group, its environment, its standard streams.
 //!
 //! Unsafe in one place, between fork and exec, where nothing but system calls are made.
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
@@ -14,9 +14,10 @@ use nix::libc::{TIOCSCTTY, ioctl};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist, getppid, setgid, setgroups, setsid, setuid};
+use nix::unistd::{Pid, getppid, setgid, setgroups, setsid, setuid};
 
 use super::descendants::MARK;
+use super::ids::Ids;
 use super::settings::Settings;
 
 /// What systemd told this process, and meant for nobody else.
@@ -34,6 +35,8 @@ const OURS: [&str; 8] = [
 /// A program that is to be started once.
 pub(super) struct Start<'a> {
     pub(super) settings: &'a Settings,
+    /// As whom it runs.
+    pub(super) ids: &'a Ids,
     /// By what its processes are known.
     pub(super) mark: &'a str,
     /// What is set in its environment besides, and what is taken out of it.
@@ -58,7 +61,7 @@ pub(super) enum Streams {
 /// that lives as long as the process.
 #[expect(unsafe_code, reason = "what happens between fork and exec is for the kernel alone")]
 pub(super) fn spawn(start: Start<'_>) -> io::Result<Child> {
-    let Start { settings, mark, variables, streams, descriptors } = start;
+    let Start { settings, ids, mark, variables, streams, descriptors } = start;
     let command = &settings.command;
     let mut process = Command::new(&command.program);
     process.args(&command.arguments);
@@ -78,8 +81,7 @@ pub(super) fn spawn(start: Start<'_>) -> io::Result<Child> {
     for name in OURS {
         process.env_remove(name);
     }
-    let ids = Ids::of(settings)?;
-    if let Some(Ids { user: Some(user), .. }) = &ids {
+    if let Some(user) = ids.user() {
         process.env("HOME", &user.dir).env("SHELL", &user.shell).env("USER", &user.name).env("LOGNAME", &user.name);
     }
     for (name, value) in variables {
@@ -92,7 +94,7 @@ pub(super) fn spawn(start: Start<'_>) -> io::Result<Child> {
     if let Some(directory) = &settings.working_directory {
         process.current_dir(directory);
     }
-    let ids = ids.map(|ids| (ids.groups, ids.gid, ids.user.map(|user| user.uid)));
+    let ids = ids.to_set();
     let parent = Pid::this();
     let prepare = move || {
         if terminal {
@@ -125,35 +127,4 @@ pub(super) fn spawn(start: Start<'_>) -> io::Result<Child> {
 pub(super) fn between_forks() -> MutexGuard<'static, ()> {
     static FORKS: Mutex<()> = Mutex::new(());
     FORKS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// As whom a program runs.
-struct Ids {
-    user: Option<User>,
-    gid: Gid,
-    groups: Vec<Gid>,
-}
-
-impl Ids {
-    /// Looked up before the fork, behind which no table may be read. None: as this process.
-    fn of(settings: &Settings) -> io::Result<Option<Self>> {
-        let absent = |what, name: &str| io::Error::other(format!("there is no {what} '{name}'"));
-        let user = match &settings.user {
-            Some(name) => Some(User::from_name(name)?.ok_or_else(|| absent("user", name))?),
-            None => None,
-        };
-        let group = match &settings.group {
-            Some(name) => Some(Group::from_name(name)?.ok_or_else(|| absent("group", name))?.gid),
-            None => None,
-        };
-        let Some(gid) = group.or(user.as_ref().map(|user| user.gid)) else { return Ok(None) };
-        if user.as_ref().is_some_and(|user| user.uid == Uid::effective()) && group.is_none() {
-            return Ok(None);
-        }
-        let groups = match &user {
-            Some(user) => getgrouplist(&CString::new(user.name.as_str())?, gid)?,
-            None => vec![gid],
-        };
-        Ok(Some(Self { user, gid, groups }))
-    }
 }

@@ -9,6 +9,7 @@
 mod child;
 mod children;
 mod descendants;
+mod ids;
 mod lines;
 mod linkage;
 mod listening;

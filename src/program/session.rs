@@ -23,13 +23,14 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_local;
+use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio::task::{spawn_blocking, spawn_local};
 use tracing::debug;
 
 use super::child::{Start, Streams};
 use super::children::{Child, Children, Speaker};
 use super::descendants::{Whose, descendants};
+use super::ids::Ids;
 use super::settings::{Command, Role, Settings, Stdio};
 use super::terminal::{Window, open_terminal};
 use super::{Ended, ProgramError, unit};
@@ -66,10 +67,17 @@ pub fn variables(guest: &Guest, stdio: Stdio) -> Vec<(&'static str, Option<OsStr
 /// The program of each session of a route.
 #[derive(Clone, Debug)]
 pub struct PerSession {
-    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
     route: String,
     stdio: Stdio,
     starter: Starter,
+    /// As whom, since the first session; only children of this process need it.
+    ids: OnceCell<Ids>,
 }
 
 /// Who starts the programs of sessions.
@@ -94,40 +102,47 @@ impl PerSession {
 
     fn by(settings: &Settings, route: &str, starter: Starter) -> Option<Self> {
         let Role::PerSession { stdio } = settings.role else { return None };
-        let (settings, route) = (Arc::new(settings.clone()), route.to_owned());
-        Some(Self { settings, route, stdio, starter })
+        let (settings, route) = (settings.clone(), route.to_owned());
+        Some(Self { shared: Arc::new(Shared { settings, route, stdio, starter, ids: OnceCell::new() }) })
     }
 
     /// What is run.
     pub fn command(&self) -> &Command {
-        &self.settings.command
+        &self.shared.settings.command
     }
 
     /// Starts it for a session.
     pub async fn start(&self, guest: Guest) -> Result<Stream, ProgramError> {
         let failed = |source| {
-            let program = self.settings.command.program.to_string_lossy().into_owned();
+            let program = self.shared.settings.command.program.to_string_lossy().into_owned();
             ProgramError::Start { program, source }
         };
-        let launcher = match &self.starter {
+        let launcher = match &self.shared.starter {
             Starter::Children(launcher) => launcher,
             Starter::Units(socket) => {
-                let (end, (ended, leash)) = unit::start(&self.settings, socket, &guest).await?;
+                let (end, (ended, leash)) = unit::start(&self.shared.settings, socket, &guest).await?;
                 let end = self.end(end).map_err(failed)?;
                 return Ok(Stream { end, ended, status: None, leash: Some(leash) });
             }
         };
+        let ids = self.shared.ids.get_or_try_init(|| self.look_up()).await.map_err(failed)?.clone();
         let (end, streams) = self.ends(guest.window).map_err(failed)?;
         let (answer, started) = oneshot::channel();
-        let request = Request { program: self.clone(), guest, streams, answer };
+        let request = Request { program: self.clone(), ids, guest, streams, answer };
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
         launcher.requests.send(request).await.map_err(|_| failed(io::ErrorKind::BrokenPipe.into()))?;
         let (ended, leash) = started.await.map_err(gone).flatten().map_err(failed)?;
         Ok(Stream { end, ended, status: None, leash: Some(leash) })
     }
 
+    /// Off the threads of sessions: the tables may be far away.
+    async fn look_up(&self) -> io::Result<Ids> {
+        let shared = Arc::clone(&self.shared);
+        spawn_blocking(move || Ids::of(&shared.settings)).await?
+    }
+
     fn ends(&self, window: Window) -> io::Result<(End, Streams)> {
-        match self.stdio {
+        match self.shared.stdio {
             Stdio::Socket => {
                 let (ours, theirs) = StdUnixStream::pair()?;
                 Ok((self.end(ours.into())?, Streams::Socket(theirs.into())))
@@ -141,7 +156,7 @@ impl PerSession {
 
     fn end(&self, ours: OwnedFd) -> io::Result<End> {
         fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
-        match self.stdio {
+        match self.shared.stdio {
             Stdio::Socket => Ok(End::Socket(UnixStream::from_std(ours.into())?)),
             Stdio::Terminal => {
                 // Not pipes, and used like two: it has a side for each direction.
@@ -155,7 +170,7 @@ impl PerSession {
 
 impl PartialEq for PerSession {
     fn eq(&self, other: &Self) -> bool {
-        self.settings == other.settings && self.route == other.route
+        self.shared.settings == other.shared.settings && self.shared.route == other.shared.route
     }
 }
 
@@ -165,6 +180,7 @@ impl Eq for PerSession {}
 #[derive(Debug)]
 struct Request {
     program: PerSession,
+    ids: Ids,
     guest: Guest,
     streams: Streams,
     answer: oneshot::Sender<io::Result<Started>>,
@@ -197,22 +213,24 @@ impl Launcher {
 impl Launches {
     /// Starts what is asked for, until nobody can ask any more. Runs where the children are.
     pub async fn serve(mut self, children: Children) {
-        while let Some(Request { program, guest, streams, answer }) = self.requests.recv().await {
+        while let Some(Request { program, ids, guest, streams, answer }) = self.requests.recv().await {
+            let Shared { settings, route, stdio, .. } = &*program.shared;
             let speaker = Speaker {
-                program: program.settings.command.name(),
-                route: program.route,
+                program: settings.command.name(),
+                route: route.clone(),
                 session: Some(guest.session.clone()),
             };
             let start = Start {
-                settings: &program.settings,
+                settings,
+                ids: &ids,
                 mark: &guest.session,
-                variables: variables(&guest, program.stdio),
+                variables: variables(&guest, *stdio),
                 streams,
                 descriptors: self.descriptors,
             };
             let started = children.start(start, &speaker).map(|child| {
                 let ((tell, ended), (leash, end)) = (oneshot::channel(), oneshot::channel());
-                let keeping = keep(child, children.clone(), program.stdio, speaker, tell, end);
+                let keeping = keep(child, children.clone(), *stdio, speaker, tell, end);
                 spawn_local(keeping);
                 (ended, leash)
             });

@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use super::child::{Start, Streams};
 use super::children::{Child, Children, Speaker};
 use super::descendants::{Mark, Whose, descendants};
+use super::ids::Ids;
 use super::linkage::{immune, not_moved};
 use super::listening::{have_any, listeners};
 use super::pacing::{OnExit, Pacing};
@@ -162,8 +163,11 @@ impl Supervisor {
 
     fn launch(&mut self) -> io::Result<()> {
         self.renew_port()?;
+        // Anew for each life: a service that knows the user may be there by now.
+        let ids = Ids::of(&self.program.settings)?;
         let start = Start {
             settings: &self.program.settings,
+            ids: &ids,
             mark: self.mark.value(),
             variables: self.variables(),
             streams: Streams::Heard,

@@ -20,6 +20,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use tracing::info;
 
 use super::super::child::{Start, Streams, spawn};
+use super::super::ids::Ids;
 use super::super::lines::Lines;
 use super::super::session::{Guest, variables};
 use super::super::settings::{Command, Role, Settings, Stdio, Supervision};
@@ -115,6 +116,7 @@ fn begin(settings: &Settings, stdio: Stdio, guest: &Guest) -> io::Result<(OwnedF
     let Descriptors(soft, hard) = Descriptors::of_this_process();
     let child = spawn(Start {
         settings,
+        ids: &Ids::of(settings)?,
         mark: &guest.session,
         variables: variables(guest, stdio),
         streams,
