@@ -328,6 +328,12 @@ SEEDS: dict[str, dict[str, bytes]] = {
         "separators": b",;, ;=,for==;for",
         "high-bytes": b"for=\xff\xfe",
     },
+    "session_line": {
+        "introduced": b"d6deb3ae 80 24 192.0.2.1:40000\nd6deb3ae 1 65535 [fe80::1%2]:1\nd6deb3ae 80 24 -\n",
+        "news": b"started\nfailed -2\nended 255\nended 256\n",
+        "nobody": b" 80 24 -\nx 0 24 -\nx 80 24 - -\n\xff\n",
+        "endless": b"started" * 40,
+    },
     "utf8": {
         "all-lengths": b"\x00" + "a\u00e9\u20ac\U0001f600".encode() * 3,
         "cut-at-end": b"\x02" + "\U0001f600".encode()[:3],

@@ -126,3 +126,8 @@ fn tunnels() {
 fn utf8() {
     replay("utf8", targets::utf8);
 }
+
+#[test]
+fn lines_of_sessions_units() {
+    replay("session_line", targets::session_line);
+}

@@ -10,6 +10,7 @@ use rebind::rule::{Environment, Ports};
 use websockify::access::forwarded::{ForwardedHeader, Proxy, TrustedProxies};
 use websockify::access::origin::Origin;
 use websockify::access::users::Users;
+use websockify::program::unit::message::{News, introduced, introduction, take_line};
 use websockify::proxy_protocol::read::{HEADER_BYTES_MAX, Progress, parse as proxy_protocol};
 use websockify::record::parse::{Line, Parser};
 use websockify::relay::end::Cause;
@@ -346,6 +347,20 @@ pub fn token_source(input: &[u8]) {
     }
     if let Ok(allowed) = text.parse::<Allowed>() {
         assert_eq!(allowed.to_string().parse(), Ok(allowed));
+    }
+}
+
+/// What a session's unit and its daemon say to each other, line by line: what is understood is said again as it was meant.
+pub fn session_line(input: &[u8]) {
+    let mut read = input.to_vec();
+    while let Ok(Some(line)) = take_line(&mut read) {
+        if let Ok(guest) = introduced(&line) {
+            let again = introduction(&guest);
+            assert_eq!(introduced(again.trim_end()).map(|guest| introduction(&guest)), Ok(again));
+        }
+        if let Ok(news) = line.parse::<News>() {
+            assert_eq!(news.to_string().trim_end().parse(), Ok(news));
+        }
     }
 }
 

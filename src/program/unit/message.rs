@@ -11,12 +11,12 @@ use super::super::session::Guest;
 use super::super::terminal::Window;
 
 /// Longer than any line: an address with a scope, a session and two numbers.
-pub(super) const LINE_BYTES_MAX: usize = 160;
+pub const LINE_BYTES_MAX: usize = 160;
 
 /// Not what should have been said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the other side does not speak as a session's unit and its daemon do")]
-pub(super) struct MessageError;
+pub struct MessageError;
 
 impl From<MessageError> for io::Error {
     fn from(error: MessageError) -> Self {
@@ -25,14 +25,14 @@ impl From<MessageError> for io::Error {
 }
 
 /// Who has come, as a line.
-pub(super) fn introduction(guest: &Guest) -> String {
+pub fn introduction(guest: &Guest) -> String {
     let Guest { address, session, window: Window { columns, rows } } = guest;
     let address = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
     format!("{session} {columns} {rows} {address}\n")
 }
 
 /// The same, read.
-pub(super) fn introduced(line: &str) -> Result<Guest, MessageError> {
+pub fn introduced(line: &str) -> Result<Guest, MessageError> {
     let words: Vec<&str> = line.split(' ').collect();
     let &[session, columns, rows, address] = words.as_slice() else { return Err(MessageError) };
     let is_session = !session.is_empty() && session.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -47,7 +47,7 @@ pub(super) fn introduced(line: &str) -> Result<Guest, MessageError> {
 
 /// What becomes of the program, a line each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub enum News {
     /// It runs; the session's end of it comes with this line.
     Started,
     /// It could not be started, for this reason of the kernel's.
@@ -82,7 +82,7 @@ impl FromStr for News {
 }
 
 /// Takes the first line out of what was read. None: it has not ended yet.
-pub(super) fn take_line(read: &mut Vec<u8>) -> Result<Option<String>, MessageError> {
+pub fn take_line(read: &mut Vec<u8>) -> Result<Option<String>, MessageError> {
     let Some(end) = read.iter().position(|byte| *byte == b'\n') else {
         return if read.len() < LINE_BYTES_MAX { Ok(None) } else { Err(MessageError) };
     };

@@ -10,7 +10,7 @@
 
 mod attendant;
 mod daemon;
-mod message;
+pub mod message;
 
 use std::env;
 use std::path::PathBuf;
