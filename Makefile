@@ -66,7 +66,7 @@ browser: build
 	tests/setup browser
 	$(PYTEST) tests/browser
 
-# All of it takes a quarter of an hour, and wants the machine for itself. bench/results/ is what it leaves.
+# All of it takes some twenty minutes, and wants the machine for itself. bench/results/ is what it leaves.
 bench: build
 	tests/setup bench
 	cd bench && $(CARGO) run --release --locked -- --websockify ../$(RELEASE) --results results
