@@ -3,7 +3,7 @@
 //! Promise: the program binds the port that it was written for and gets another one on loopback, which is held for it from the
 //! start; its output becomes records of the log; what ends the daemon ends the program, with all that it has started. When it
 //! ends, a [`pacing`] rule without a clock says what follows. A program of a [`session`] speaks on standard input and output; one
-//! of a [`unit`] is started by the service manager.
+//! of a [`mod@unit`] is started by the service manager.
 //! This module knows of routes only their names, and nothing of WebSocket.
 
 mod child;

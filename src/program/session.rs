@@ -2,7 +2,7 @@
 //!
 //! Promise: the program learns who has come; it ends with its session, and the session with it, when all that it has written
 //! was read. Sessions are on many threads, and children are started on one: a [`Launcher`] is the way there. What the service
-//! manager starts is in a [`unit`].
+//! manager starts is in a [`mod@unit`].
 
 use std::ffi::OsString;
 use std::io;
