@@ -183,19 +183,12 @@ impl Heading {
 
     /// That of a unit that is the generator's own.
     pub(super) fn begin_for(&self, description: &str) -> UnitFile {
-        let mut unit = UnitFile::default();
-        unit.because(
-            "Made by websockify-generator of the file that SourcePath= names, at each daemon-reload: edit that file",
-        );
-        unit.section("Unit");
-        if let Some(source) = &self.source {
-            unit.set_whole("SourcePath", source);
-        }
+        let mut unit = self.begin_nameless();
         unit.describe("Description", description);
         unit
     }
 
-    pub(super) fn begin(&self) -> UnitFile {
+    fn begin_nameless(&self) -> UnitFile {
         let mut unit = UnitFile::default();
         unit.because(
             "Made by websockify-generator of the file that SourcePath= names, at each daemon-reload: edit that file",
@@ -204,6 +197,11 @@ impl Heading {
         if let Some(source) = &self.source {
             unit.set_whole("SourcePath", source);
         }
+        unit
+    }
+
+    pub(super) fn begin(&self) -> UnitFile {
+        let mut unit = self.begin_nameless();
         match (self.problems.as_slice(), &self.description) {
             ([], None) => {}
             ([], Some(description)) => unit.describe("Description", &format!("websockify: {description}")),
