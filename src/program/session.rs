@@ -64,6 +64,20 @@ pub fn variables(guest: &Guest, stdio: Stdio) -> Vec<(&'static str, Option<OsStr
     variables
 }
 
+/// What a session and its program speak through: the session's end, and what the program gets.
+pub(super) fn ends(stdio: Stdio, window: Window) -> io::Result<(OwnedFd, Streams)> {
+    match stdio {
+        Stdio::Socket => {
+            let (ours, theirs) = StdUnixStream::pair()?;
+            Ok((ours.into(), Streams::Socket(theirs.into())))
+        }
+        Stdio::Terminal => {
+            let (ours, theirs) = open_terminal(window)?;
+            Ok((ours, Streams::Terminal(theirs)))
+        }
+    }
+}
+
 /// The program of each session of a route.
 #[derive(Clone, Debug)]
 pub struct PerSession {
@@ -126,7 +140,8 @@ impl PerSession {
             }
         };
         let ids = self.shared.ids.get_or_try_init(|| self.look_up()).await.map_err(failed)?.clone();
-        let (end, streams) = self.ends(guest.window).map_err(failed)?;
+        let (end, streams) = ends(self.shared.stdio, guest.window).map_err(failed)?;
+        let end = self.end(end).map_err(failed)?;
         let (answer, started) = oneshot::channel();
         let request = Request { program: self.clone(), ids, guest, streams, answer };
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
@@ -139,19 +154,6 @@ impl PerSession {
     async fn look_up(&self) -> io::Result<Ids> {
         let shared = Arc::clone(&self.shared);
         spawn_blocking(move || Ids::of(&shared.settings)).await?
-    }
-
-    fn ends(&self, window: Window) -> io::Result<(End, Streams)> {
-        match self.shared.stdio {
-            Stdio::Socket => {
-                let (ours, theirs) = StdUnixStream::pair()?;
-                Ok((self.end(ours.into())?, Streams::Socket(theirs.into())))
-            }
-            Stdio::Terminal => {
-                let (ours, theirs) = open_terminal(window)?;
-                Ok((self.end(ours)?, Streams::Terminal(theirs)))
-            }
-        }
     }
 
     fn end(&self, ours: OwnedFd) -> io::Result<End> {

@@ -128,9 +128,7 @@ impl Settings {
             Role::PerSession { .. } => OnExit::Ignore,
         }
     }
-}
 
-impl Settings {
     /// Who of those as whom it is to run is not there, in words. None: nobody that could be told by name.
     pub fn stranger(&self) -> Option<String> {
         let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());

@@ -19,12 +19,11 @@ use nix::errno::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tracing::info;
 
-use super::super::child::{Start, Streams, spawn};
+use super::super::child::{Start, spawn};
 use super::super::ids::Ids;
 use super::super::lines::Lines;
-use super::super::session::{Guest, variables};
+use super::super::session::{Guest, ends, variables};
 use super::super::settings::{Command, Role, Settings, Stdio, Supervision};
-use super::super::terminal::open_terminal;
 use super::super::{Descriptors, Ended, ProgramError};
 use super::message::{LINE_BYTES_MAX, MessageError, News, introduced, take_line};
 use crate::log::Kind;
@@ -103,16 +102,7 @@ fn meet(daemon: &mut UnixStream) -> io::Result<Guest> {
 
 /// Starts the program: the session's end of it, and the child.
 fn begin(settings: &Settings, stdio: Stdio, guest: &Guest) -> io::Result<(OwnedFd, std::process::Child)> {
-    let (ours, streams) = match stdio {
-        Stdio::Socket => {
-            let (ours, theirs) = UnixStream::pair()?;
-            (ours.into(), Streams::Socket(theirs.into()))
-        }
-        Stdio::Terminal => {
-            let (ours, theirs) = open_terminal(guest.window)?;
-            (ours, Streams::Terminal(theirs))
-        }
-    };
+    let (ours, streams) = ends(stdio, guest.window)?;
     let Descriptors(soft, hard) = Descriptors::of_this_process();
     let child = spawn(Start {
         settings,
