@@ -237,6 +237,13 @@ class Machine:
     def exists(self, path: str) -> bool:
         return self.attempt("test", "-e", path).returncode == 0
 
+    def add_lingering_user(self, name: str) -> None:
+        """Makes a user whose user manager runs without anybody logged in, and waits until it does."""
+        self.run("useradd", "--create-home", name)
+        self.run("loginctl", "enable-linger", name)
+        uid = self.run("id", "-u", name).strip()
+        self.wait_for_unit(f"user@{uid}.service", lambda unit: unit["ActiveState"] == "active")
+
     def user(self, name: str, *command: str) -> str:
         """Runs a command as a user who has a user manager."""
         uid = self.run("id", "-u", name).strip()

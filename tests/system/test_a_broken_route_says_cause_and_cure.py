@@ -133,10 +133,7 @@ def test_the_unit_runs_and_says_what_is_wrong(machine: Machine, name: str) -> No
 
 def test_what_a_service_of_a_user_may_not_read_is_named_with_the_cure(machine: Machine) -> None:
     # Here nobody reads it as root.
-    machine.run("useradd", "--create-home", "jane")
-    machine.run("loginctl", "enable-linger", "jane")
-    uid = machine.run("id", "-u", "jane").strip()
-    machine.wait_for_unit(f"user@{uid}.service", lambda unit: unit["ActiveState"] == "active")
+    machine.add_lingering_user("jane")
     certificate, key = make_pair()
     machine.write(CERTIFICATE, certificate)
     machine.write(KEY, key, mode=0o600)

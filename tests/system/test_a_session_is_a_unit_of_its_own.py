@@ -221,10 +221,7 @@ def test_a_file_that_others_could_have_written_makes_no_units(machine: Machine) 
 
 def test_a_user_has_units_of_sessions_too(machine: Machine) -> None:
     install_session(machine)
-    machine.run("useradd", "--create-home", "jane")
-    machine.run("loginctl", "enable-linger", "jane")
-    uid = machine.run("id", "-u", "jane").strip()
-    machine.wait_for_unit(f"user@{uid}.service", lambda unit: unit["ActiveState"] == "active")
+    machine.add_lingering_user("jane")
     write_session_route(machine)
     machine.run("mkdir", "--parents", "/home/jane/.config/websockify")
     machine.run("mv", "/etc/websockify/vnc.toml", "/home/jane/.config/websockify/vnc.toml")

@@ -59,10 +59,7 @@ def test_a_file_that_others_could_have_written_starts_nothing(machine: Machine) 
 
 def test_a_user_runs_a_program_of_their_own(machine: Machine) -> None:
     install_server(machine)
-    machine.run("useradd", "--create-home", "jane")
-    machine.run("loginctl", "enable-linger", "jane")
-    uid = machine.run("id", "-u", "jane").strip()
-    machine.wait_for_unit(f"user@{uid}.service", lambda unit: unit["ActiveState"] == "active")
+    machine.add_lingering_user("jane")
     write_program(machine, 'on-exit = "respawn"')
     machine.run("mkdir", "--parents", "/home/jane/.config/websockify")
     machine.run("mv", ROUTE, "/home/jane/.config/websockify/vnc.toml")

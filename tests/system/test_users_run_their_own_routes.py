@@ -6,10 +6,7 @@ from .route import PORT
 
 
 def test_a_lingering_user_has_a_route_which_is_back_after_a_boot(machine: Machine) -> None:
-    machine.run("useradd", "--create-home", "jane")
-    machine.run("loginctl", "enable-linger", "jane")
-    uid = machine.run("id", "-u", "jane").strip()
-    machine.wait_for_unit(f"user@{uid}.service", lambda unit: unit["ActiveState"] == "active")
+    machine.add_lingering_user("jane")
     route = "/home/jane/.config/websockify/vnc.toml"
     machine.write(route, f'listen = "{PORT}"\ntarget = "127.0.0.1:5900"\n')
     machine.run("chown", "-R", "jane:", "/home/jane/.config")
